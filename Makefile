@@ -1,0 +1,36 @@
+# `make demo` and `make test` are all a newcomer needs; both set up .venv first, and a second run starts in seconds.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEEDS ?= 1000
+MINUTES ?= 10
+
+.PHONY: demo test lint setup lock bench clean
+
+demo: setup
+	$(BIN)/voice-gateway demo
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: setup
+	$(BIN)/ruff format --check --quiet gateway audio tests
+	$(BIN)/ruff check --quiet gateway audio tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+setup: $(VENV)/.ready
+
+# The stamp is newer than what it was made from, so a second run does nothing.
+$(VENV)/.ready: pyproject.toml locks/dev.txt tools/setup.sh
+	tools/setup.sh "$(PYTHON)" "$(VENV)"
+
+lock:
+	tools/lock.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,132 @@
+"""Where the caller's turns begin and end, from the engine's verdicts and the levels of the line."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from audio.endpoint.background import Background
+from audio.endpoint.echo import EchoGuard
+from audio.endpoint.hearing import Hearing
+from audio.endpoint.onset import OnsetEvidence
+from audio.endpoint.signals import EndpointOptions, Offset, Onset, Signal, Voiced
+from audio.endpoint.stretch import Stretch
+from audio.types import FRAME_MS, FRAME_SAMPLES, SILENCE_DBFS, Pcm
+from audio.vad import Vad, Verdict
+
+_NOTHING: Final[tuple[Signal, ...]] = ()
+_OVER_FLOOR: Final = 4.0
+_OVER_CEILING: Final = 1.0
+"""dB above the line's floor and above its background's ceiling that a beginning must have."""
+_FAINT_OVER_FLOOR: Final = 3.0
+"""dB above the floor from which frames before a beginning may belong to it."""
+_HOLD_MORE: Final = 4.0
+"""dB that a caller who has begun may sink below the echo guard."""
+
+
+class Endpointer:
+    """The ears' judgement over one call: push every frame, act on what comes back.
+
+    It never limits how long a turn may last; whoever keeps the sound does that. Frames must be
+    pushed in order and without gaps: positions are counted, not measured.
+    """
+
+    def __init__(self, vad: Vad, options: EndpointOptions | None = None) -> None:
+        self._vad = vad
+        self._options = options or EndpointOptions()
+        self._patience = 0
+        self.set_patience(None)
+        self._hearing = Hearing()
+        self._background = Background()
+        self._echo = EchoGuard(self._options.echo_memory_ms)
+        self._onset = OnsetEvidence(self._options.onset_ms)
+        self._stretch: Stretch | None = None
+        self._milestones = 0
+        self._position = 0
+
+    @property
+    def in_speech(self) -> bool:
+        """Whether an onset was reported and its offset was not yet."""
+        return self._stretch is not None
+
+    @property
+    def noise_floor_dbfs(self) -> float:
+        """Level of the quietest frames on this line."""
+        return self._background.floor
+
+    def set_patience(self, ms: int | None) -> None:
+        """End turns after this much silence from now on; None restores the options' value.
+
+        Longer while the agent has just asked for a number. Takes effect within an open turn.
+        """
+        chosen = self._options.end_silence_ms if ms is None else ms
+        self._patience = max(1, chosen // FRAME_MS)
+
+    def push(self, pcm: Pcm, agent_dbfs: float = SILENCE_DBFS) -> tuple[Signal, ...]:
+        """Hear 160 samples of the caller while we play at `agent_dbfs`; what follows from them.
+
+        Nearly always nothing, which is one shared empty tuple. `ValueError` for any other size.
+        """
+        if pcm.size != FRAME_SAMPLES:
+            raise ValueError(f"frames have {FRAME_SAMPLES} samples, got {pcm.size}")
+        self._position += FRAME_SAMPLES
+        verdict = self._vad.judge(pcm.tobytes())
+        level = self._hearing.hear(pcm)
+        self._echo.hear(agent_dbfs)
+        self._background.hear(level)
+        if self._stretch is not None:
+            return self._follow(self._stretch, verdict, level)
+        return self._wait(verdict, level)
+
+    def _wait(self, verdict: Verdict, level: float) -> tuple[Signal, ...]:
+        background, echo = self._background, self._echo
+        guard = echo.loudest - self._options.echo_guard_db
+        sure = self._onset.hear(
+            verdict,
+            self._hearing,
+            gate=max(background.floor + _OVER_FLOOR, background.ceiling + _OVER_CEILING, guard),
+            faint=max(background.floor + _FAINT_OVER_FLOOR, guard),
+        )
+        if echo.quiet:
+            background.learn(level)
+        if not sure:
+            return _NOTHING
+        frames = self._onset.frames
+        self._onset.clear()
+        started_at = max(0, self._position - frames * FRAME_SAMPLES)
+        self._stretch = Stretch(
+            self._options, started_at=started_at, voiced_frames=frames, level=level
+        )
+        self._milestones = 0
+        onset = Onset(at=started_at, decided_at=self._position)
+        return onset, *self._passed(self._stretch)
+
+    def _follow(self, stretch: Stretch, verdict: Verdict, level: float) -> tuple[Signal, ...]:
+        guard = self._echo.loudest - self._options.echo_guard_db - _HOLD_MORE
+        background = self._background
+        over = stretch.hear(
+            level,
+            voice=verdict is not Verdict.NOISE and level > guard,
+            floor=background.floor,
+            ceiling=background.ceiling,
+            patience=self._patience,
+        )
+        passed = self._passed(stretch)
+        if not over:
+            return passed
+        self._stretch = None
+        speech_end = self._position - stretch.silent_frames * FRAME_SAMPLES
+        offset = Offset(
+            started_at=stretch.started_at,
+            speech_end=max(stretch.started_at, speech_end),
+            at=self._position,
+        )
+        return *passed, offset
+
+    def _passed(self, stretch: Stretch) -> tuple[Signal, ...]:
+        """Milestones reached since the last frame."""
+        goals = self._options.milestones_ms
+        if self._milestones == len(goals) or stretch.voiced_ms < goals[self._milestones]:
+            return _NOTHING
+        reached = [ms for ms in goals[self._milestones :] if stretch.voiced_ms >= ms]
+        self._milestones += len(reached)
+        return tuple(Voiced(ms=ms, at=self._position) for ms in reached)

@@ -1,0 +1,60 @@
+"""What an endpointer is told and what it tells: options in, signals out.
+
+All positions are samples since the first frame, so that a late engine changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """Patience and gates. The defaults were chosen on 58 minutes of labelled telephone speech."""
+
+    end_silence_ms: int = 660
+    """Silence that ends a turn on a quiet line. The one knob: the other two silences keep their distance to it."""
+    noisy_extra_ms: int = 200
+    """Added where only the noise on the line tells us so: soft word endings drown in it."""
+    faded_extra_ms: int = 540
+    """Added where a voice in the background goes on and the caller's own level has just fallen away."""
+    milestones_ms: tuple[int, ...] = (240, 450)
+    """Lengths of accepted speech that are reported, ascending: upload opens, barge-in is confirmed."""
+    onset_ms: int = 80
+    """Speech needed before a turn begins; clicks and knocks are shorter."""
+    echo_guard_db: float = 14.0
+    """While the agent plays, a caller must be at most this far under the agent's level to begin."""
+    echo_memory_ms: int = 460
+    """How long the agent's level is remembered: the longest way there and back of an echo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Somebody began to speak."""
+
+    at: int
+    """First sample of the first voiced frame, at most a second before `decided_at`; pre-roll counts back from here."""
+    decided_at: int
+    """Last sample that was needed to be sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voiced:
+    """The stretch holds this much accepted speech; reported once for each milestone."""
+
+    ms: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """The speaker stopped."""
+
+    started_at: int
+    """The onset's `at`."""
+    speech_end: int
+    """Last sample taken for speech; everything up to `at` was waiting."""
+    at: int
+
+
+Signal = Onset | Voiced | Offset

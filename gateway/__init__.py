@@ -1,0 +1,1 @@
+"""Telephone calls to agents in the Amigo conversation API."""

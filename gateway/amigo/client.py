@@ -1,0 +1,298 @@
+"""The conversation API's client: one method per thing the gateway asks of it.
+
+It repeats a request in two cases only: after a 401 with a new token, and a voice turn refused as
+written in the wrong revision. Everything else, time-outs of turns included, is for the call to
+decide. Every failure is an `AmigoError`.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self, TypeVar
+
+from gateway.amigo.auth import Tokens
+from gateway.amigo.interaction import InteractionStream
+from gateway.amigo.models import (
+    ConversationInfo,
+    ConversationPage,
+    FinishResult,
+    Message,
+    MessagePage,
+    Page,
+    ServicePage,
+    read_answer,
+)
+from gateway.amigo.negotiation import RevisionChoice
+from gateway.amigo.requests import Requests
+from gateway.amigo.revisions import Revision, revision_from_openapi
+from gateway.amigo.transport import Transport
+from gateway.errors import AmigoError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from gateway.amigo.models import AmigoOptions, VoiceBody
+    from gateway.amigo.requests import Request
+    from gateway.amigo.transport import Exchange, Observer, Reply
+    from gateway.clock import Clock
+    from gateway.ids import ConversationId, UserId
+
+_PAGES: Final = 50
+"""Pages followed at most: a service that never stops saying "more" must not hold us for ever."""
+
+AnswerT = TypeVar("AnswerT")
+PageT = TypeVar("PageT", bound=Page)
+
+
+def _unobserved(_operation: str, _status: int | None, _seconds: float) -> None: ...
+
+
+class AmigoClient:
+    """A client of one organization; an async context manager that owns its connections.
+
+    All methods are safe to cancel and may run side by side for any number of calls.
+    """
+
+    def __init__(
+        self, options: AmigoOptions, clock: Clock, observe: Observer = _unobserved
+    ) -> None:
+        self._requests = Requests(options)
+        self._transport = Transport(options, clock, observe)
+        self._tokens = Tokens(self._transport, self._requests, clock)
+        self._choice = RevisionChoice(options.revision, self._described_revision)
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            await opening.enter_async_context(self._transport)
+            await opening.enter_async_context(self._tokens)
+            self._closing = opening.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._closing.aclose()
+
+    # ------------------------------------------------------------------ revision
+
+    @property
+    def revision(self) -> Revision:
+        """The revision requests are written in; with `auto` it may change while we run."""
+        return self._choice.current
+
+    @property
+    def on_revision(self) -> Callable[[Revision], None] | None:
+        """Told the new revision whenever the service has taught us another one."""
+        return self._choice.on_change
+
+    @on_revision.setter
+    def on_revision(self, listener: Callable[[Revision], None] | None) -> None:
+        self._choice.on_change = listener
+
+    async def detect_revision(self) -> Revision | None:
+        """What the service's own document says; used from now on if the setting is `auto`.
+
+        None if the document cannot be had or read. Never raises.
+        """
+        found = await self._described_revision()
+        if found is not None and self._choice.auto:
+            self._choice.adopt(found)
+        return found
+
+    def assume_revision(self, revision: Revision) -> None:
+        """Begin with `revision`, for instance the last one known to have worked."""
+        self._choice.current = revision
+
+    async def _described_revision(self) -> Revision | None:
+        try:
+            reply = await self._transport.fetch(self._requests.openapi())
+            return revision_from_openapi(json.loads(reply.body))
+        except (AmigoError, ValueError, RecursionError):
+            return None
+
+    # ------------------------------------------------------------------ streams
+
+    def create(
+        self, user: UserId, service_id: str, version_set: str
+    ) -> AbstractAsyncContextManager[InteractionStream]:
+        """Begin a conversation and stream the agent's greeting, as voice.
+
+        Entering waits for the status only. Leaving before the end resets the connection; whether
+        the conversation then exists is unknown.
+        """
+        return self._interaction(
+            user, lambda revision: self._requests.create(revision, service_id, version_set)
+        )
+
+    @asynccontextmanager
+    async def interact_voice(
+        self, user: UserId, conversation_id: ConversationId, body: VoiceBody
+    ) -> AsyncIterator[InteractionStream]:
+        """One turn: upload what the caller says while it is said, stream the agent's answer.
+
+        Entering returns as soon as the service answers, be it in the middle of the upload; the
+        upload goes on while the stream is read. Leaving before the recording has ended resets the
+        connection, so that half a sentence never counts as a turn.
+        """
+        exchange = await self._open_voice(
+            user, lambda revision: self._requests.interact_voice(revision, conversation_id, body)
+        )
+        try:
+            yield InteractionStream(exchange)
+        finally:
+            await exchange.close()
+
+    def interact_text(
+        self, user: UserId, conversation_id: ConversationId, text: str
+    ) -> AbstractAsyncContextManager[InteractionStream]:
+        """One turn of text (keys the caller pressed), answered as voice."""
+        return self._interaction(
+            user, lambda revision: self._requests.interact_text(revision, conversation_id, text)
+        )
+
+    @asynccontextmanager
+    async def _interaction(
+        self, user: UserId, build: Callable[[Revision], Request]
+    ) -> AsyncIterator[InteractionStream]:
+        exchange = await self._open(user, build(self.revision))
+        try:
+            yield InteractionStream(exchange)
+        finally:
+            await exchange.close()
+
+    async def _open_voice(self, user: UserId, build: Callable[[Revision], Request]) -> Exchange:
+        tried = self.revision
+        try:
+            exchange = await self._open(user, build(tried))
+        except AmigoError as refusal:
+            other = await self._choice.refused(tried, refusal.status)
+            if other is None:
+                raise
+            exchange = await self._open_again(user, build(other))
+        self._choice.accepted()
+        return exchange
+
+    async def _open_again(self, user: UserId, request: Request) -> Exchange:
+        try:
+            return await self._open(user, request)
+        except AmigoError as refusal:
+            self._choice.refused_again(refusal.status)
+            raise
+
+    # ------------------------------------------------------------------ whole answers
+
+    async def sign_in(self, user: UserId) -> None:
+        """Have a token for `user` ready; does nothing if there is one."""
+        await self._tokens.token(user)
+
+    async def finish(self, user: UserId, conversation_id: ConversationId) -> FinishResult:
+        """End a conversation, once every interaction on it has ended.
+
+        Raises `AmigoError(409, retryable=True)` while the service is still busy with it.
+        """
+        try:
+            await self._fetch(user, self._requests.finish(conversation_id))
+        except AmigoError as refusal:
+            match refusal.status:
+                case HTTPStatus.NOT_FOUND:
+                    return FinishResult.GONE
+                case HTTPStatus.CONFLICT | HTTPStatus.BAD_REQUEST:
+                    return await self._unfinishable(user, conversation_id, refusal)
+                case _:
+                    raise
+        return FinishResult.FINISHED
+
+    async def _unfinishable(
+        self, user: UserId, conversation_id: ConversationId, refusal: AmigoError
+    ) -> FinishResult:
+        """Why finish was refused: 409 is "finished" or "busy", 400 is "no interactions"."""
+        listed = await self.conversations(user, ids=(conversation_id,))
+        found = next((one for one in listed if one.id == conversation_id), None)
+        if found is not None and found.is_finished:
+            return FinishResult.ALREADY_FINISHED
+        if refusal.status == HTTPStatus.BAD_REQUEST and (found is None or not found.num_messages):
+            return FinishResult.GONE
+        raise refusal
+
+    async def conversations(
+        self,
+        user: UserId,
+        *,
+        service_id: str | None = None,
+        is_finished: bool | None = None,
+        ids: Sequence[ConversationId] = (),
+    ) -> list[ConversationInfo]:
+        """The user's own conversations that pass all filters, from all pages."""
+        pages = self._pages(
+            user,
+            ConversationPage,
+            lambda token: self._requests.conversations(
+                user, service_id=service_id, is_finished=is_finished, ids=ids, token=token
+            ),
+        )
+        return [one async for page in pages for one in page.conversations]
+
+    async def messages(self, user: UserId, conversation_id: ConversationId) -> list[Message]:
+        """What was said in a conversation, oldest first."""
+        pages = self._pages(
+            user, MessagePage, lambda token: self._requests.messages(conversation_id, token)
+        )
+        said = [one async for page in pages for one in page.messages]
+        return sorted(said, key=Message.time)
+
+    async def service_exists(self, user: UserId, service_id: str) -> bool | None:
+        """Whether the organization has this service; None if this user may not know."""
+        try:
+            reply = await self._fetch(user, self._requests.service(service_id))
+        except AmigoError as refusal:
+            match refusal.status:
+                case HTTPStatus.UNPROCESSABLE_ENTITY:
+                    return False  # not even an id
+                case HTTPStatus.FORBIDDEN:
+                    return None
+                case _:
+                    raise
+        page = read_answer(ServicePage, "service", reply.status, reply.body)
+        return any(one.id == service_id for one in page.services)
+
+    async def _pages(
+        self, user: UserId, model: type[PageT], build: Callable[[int], Request]
+    ) -> AsyncIterator[PageT]:
+        token = 0
+        for _ in range(_PAGES):
+            request = build(token)
+            reply = await self._fetch(user, request)
+            page = read_answer(model, request.operation, reply.status, reply.body)
+            yield page
+            if not page.has_more or page.continuation_token in {None, token}:
+                return
+            token = page.continuation_token or 0
+
+    # ------------------------------------------------------------------ signed in
+
+    async def _open(self, user: UserId, request: Request) -> Exchange:
+        return await self._signed_in(user, request, self._transport.open)
+
+    async def _fetch(self, user: UserId, request: Request) -> Reply:
+        return await self._signed_in(user, request, self._transport.fetch)
+
+    async def _signed_in(
+        self, user: UserId, request: Request, send: Callable[[Request], Awaitable[AnswerT]]
+    ) -> AnswerT:
+        """Send as `user`; after a 401 sign in anew and send once more."""
+        token = await self._tokens.token(user)
+        try:
+            return await send(request.with_token(token))
+        except AmigoError as refusal:
+            if refusal.status != HTTPStatus.UNAUTHORIZED:
+                raise
+        self._tokens.discard(user, token)
+        return await send(request.with_token(await self._tokens.token(user)))

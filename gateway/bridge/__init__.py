@@ -1,0 +1,1 @@
+"""What runs a call: tasks, timers and buffers around the pure core in `gateway/call`."""

@@ -1,0 +1,165 @@
+"""The caller's voice: frames in, call events out. Plain calls, no task, no queue.
+
+Positions are counted in samples of the stream, so lateness of frames or of this process does not
+change where speech begins and ends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from audio import mulaw
+from audio.endpoint import Offset, Onset, Signal, Voiced
+from audio.types import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, ULAW_SILENCE, Pcm
+from gateway.bridge.utterance import Utterance
+from gateway.call import events as ev
+
+MAX_GAP_MS = 1000
+"""Lost audio of up to this length is made up with silence, so that pauses keep their length."""
+
+
+class Detector(Protocol):
+    """What the ears need of `audio.endpoint.Endpointer`."""
+
+    def push(self, pcm: Pcm, agent_dbfs: float = ...) -> tuple[Signal, ...]: ...
+
+
+class Ears:
+    """Cuts the caller's stream into utterances and tells the core about each."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        emit: Callable[[ev.Event], None],
+        agent_level: Callable[[float], float],
+        *,
+        pre_roll_ms: int = 400,
+        max_utterance_ms: int = 30_000,
+        on_frame: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self._detector = detector
+        self._emit = emit
+        self._agent_level = agent_level
+        self._on_frame = on_frame
+        self._pre_roll: deque[bytes] = deque(maxlen=max(1, (pre_roll_ms + 2000) // FRAME_MS))
+        self._pre_roll_samples = pre_roll_ms * SAMPLE_RATE // 1000
+        self._max_bytes = max_utterance_ms * SAMPLE_RATE // 1000 * 2
+        self._rest = b""
+        self._samples = 0
+        self._next = 0
+        self._expected_ms: int | None = None
+        self._began = 0
+        self._accepted_ms = 0
+        """The last milestone of accepted speech in this stretch."""
+        self.utterances: dict[int, Utterance] = {}
+        """Kept until the core drops them or their turn is forgotten."""
+        self.open: Utterance | None = None
+        self.frames = 0
+
+    # ------------------------------------------------------------ frames
+
+    def hear(self, ulaw: bytes, timestamp_ms: int | None, now: float) -> None:
+        """Take one message's sound (any length); emits what it means."""
+        if timestamp_ms is not None:
+            self._mind_gap(timestamp_ms, len(ulaw), now)
+        data = self._rest + ulaw if self._rest else ulaw
+        whole = len(data) - len(data) % FRAME_SAMPLES
+        for at in range(0, whole, FRAME_SAMPLES):
+            self._frame(data[at : at + FRAME_SAMPLES], now)
+        self._rest = data[whole:]
+
+    def drop(self, utterance: int) -> None:
+        """Nobody will send this one."""
+        kept = self.utterances.pop(utterance, None)
+        if kept is not None:
+            kept.dropped = True
+            if self.open is kept:
+                self.open = None
+
+    def close(self) -> None:
+        """The stream is over: readers of an open utterance must not wait for more."""
+        if self.open is not None:
+            self.open.close()
+            self.open = None
+
+    def _mind_gap(self, timestamp_ms: int, size: int, now: float) -> None:
+        """A jump of the carrier's timestamp is lost audio: silence takes its place, up to a second."""
+        expected, duration = self._expected_ms, size * 1000 // SAMPLE_RATE
+        self._expected_ms = timestamp_ms + duration
+        if expected is None:
+            return
+        missing = timestamp_ms - expected
+        if 2 * FRAME_MS <= missing <= 60_000:
+            frames = min(missing, MAX_GAP_MS) // FRAME_MS
+            silence = bytes([ULAW_SILENCE]) * FRAME_SAMPLES
+            for _ in range(frames):
+                self._frame(silence, now)
+
+    def _frame(self, ulaw: bytes, now: float) -> None:
+        self.frames += 1
+        self._samples += FRAME_SAMPLES
+        if self._on_frame is not None:
+            self._on_frame(ulaw)
+        samples = mulaw.decode(ulaw)
+        pcm = samples.tobytes()
+        self._pre_roll.append(pcm)
+        if self.open is not None:
+            self.open.append(pcm)
+        for signal in self._detector.push(samples, self._agent_level(now)):
+            self._signal(signal, now)
+        if self.open is not None and len(self.open.pcm) >= self._max_bytes:
+            self._split(now)
+
+    # ------------------------------------------------------------ what it means
+
+    def _signal(self, signal: Signal, now: float) -> None:
+        if isinstance(signal, Onset):
+            self._begin(signal.at)
+        elif isinstance(signal, Voiced):
+            self._accepted_ms = signal.ms
+            if self.open is not None:
+                self._emit(ev.SpeechAccepted(self.open.id, signal.ms))
+        elif isinstance(signal, Offset):
+            self._finish(signal, now)
+
+    def _begin(self, onset: int) -> None:
+        """Open an utterance that starts `pre_roll_ms` before the first voiced frame."""
+        self.close()
+        self._began = onset
+        self._accepted_ms = 0
+        back = self._samples - onset + self._pre_roll_samples
+        frames = min(len(self._pre_roll), -(-back // FRAME_SAMPLES))
+        kept = list(self._pre_roll)[len(self._pre_roll) - frames :]
+        self.open = self._new(b"".join(kept))
+        self._emit(ev.SpeechStarted(self.open.id))
+
+    def _finish(self, offset: Offset, now: float) -> None:
+        utterance, self.open = self.open, None
+        if utterance is None:
+            return
+        utterance.close()
+        began, last = self._time(self._began, now), self._time(offset.speech_end, now)
+        self._emit(ev.SpeechEnded(utterance.id, self._accepted_ms, began, last))
+
+    def _split(self, now: float) -> None:
+        """The cap: this utterance ends, the next goes on with the very next sample."""
+        full = self.open
+        if full is None:
+            return
+        full.close()
+        self.open = self._new(b"")
+        began = self._time(self._began, now)
+        self._began = self._samples
+        self._emit(ev.UtteranceFull(full.id, self.open.id, began, now))
+
+    def _new(self, pcm: bytes) -> Utterance:
+        utterance = Utterance(self._next, pcm)
+        self.utterances[utterance.id] = utterance
+        self._next += 1
+        return utterance
+
+    def _time(self, sample: int, now: float) -> float:
+        """When this sample was received: frames come in real time, the newest of them now."""
+        return now - max(0, self._samples - sample) / SAMPLE_RATE

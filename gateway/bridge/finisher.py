@@ -1,0 +1,175 @@
+"""Pays what calls owe: every conversation whose id was received is finished exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from gateway.amigo.models import ConversationInfo, FinishResult
+from gateway.clock import Clock
+from gateway.errors import AmigoError
+from gateway.ids import CallSid, ConversationId, UserId
+from gateway.log import fact
+
+_log = logging.getLogger(__name__)
+
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 60.0
+REFUSALS: Final = 5
+"""Tries on an answer that no waiting mends (403, 422, ...) before the debt is given up as refused."""
+SEARCHES: Final = (1.0, 5.0)
+"""Pauses before looking for a conversation whose id never reached us: the API may still be making it."""
+CLOCK_SKEW: Final = 1.0
+"""Seconds by which the API's clock may differ from ours."""
+
+
+class Payer(Protocol):
+    """What the finisher needs of the API client."""
+
+    async def finish(self, user: UserId, conversation_id: ConversationId) -> FinishResult: ...
+
+    async def conversations(
+        self, user: UserId, *, service_id: str | None = None, is_finished: bool | None = None
+    ) -> list[ConversationInfo]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debt:
+    """A conversation to be finished."""
+
+    call_sid: CallSid
+    user_id: UserId
+    service_id: str
+    conversation_id: ConversationId | None
+    """None: a create was cut off; what it may have made is looked for."""
+    since: float
+    """Wall time of the first create: older conversations are not of this call."""
+
+
+class Finisher:
+    """Runs one task per debt, until it is paid; an async context manager that owns them."""
+
+    def __init__(
+        self,
+        payer: Payer,
+        clock: Clock,
+        *,
+        on_retry: Callable[[], None],
+        chance: random.Random | None = None,
+    ) -> None:
+        self._payer = payer
+        self._clock = clock
+        self._on_retry = on_retry
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._closing = AsyncExitStack()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._open:
+            task.cancel()
+        self._tasks = None
+        await self._closing.aclose()
+
+    @property
+    def owed(self) -> int:
+        """Debts not yet paid."""
+        return len(self._open)
+
+    def take_on(self, debt: Debt, settled: Callable[[str], None]) -> None:
+        """Pay this; `settled` is told the conversation state: finished, auto-finished, finish-failed, none."""
+        self.follow(self._pay(debt, settled), debt.call_sid)
+
+    def follow(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Own a piece of work that belongs to a debt: it counts as owed until it is done."""
+        if self._tasks is None:
+            raise AssertionError("the finisher is closed")
+        task = self._tasks.create_task(work, name=f"finish {name}")
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def wait_paid(self, seconds: float) -> bool:
+        """Wait until nothing is owed, at most so long; True when nothing is."""
+        if self._open:
+            await asyncio.wait(set(self._open), timeout=seconds)
+        return not self._open
+
+    async def _pay(self, debt: Debt, settled: Callable[[str], None]) -> None:
+        if debt.conversation_id is None:
+            state = await self._search(debt)
+        else:
+            state = await self._finish(debt.user_id, debt.conversation_id)
+        settled(state)
+
+    async def _finish(self, user: UserId, conversation: ConversationId) -> str:
+        """Try until the API has said that there is nothing left to finish."""
+        pause, refusals = FIRST_PAUSE, 0
+        while True:
+            try:
+                result = await self._payer.finish(user, conversation)
+            except AmigoError as error:
+                refusals += 0 if error.retryable or error.status is None else 1
+                fact(_log, "finish.failed", level=logging.WARNING, status=error.status)
+                if refusals >= REFUSALS:
+                    return "finish-failed"
+                await asyncio.sleep(self._pause(pause, error.retry_after))
+                pause = min(LONGEST_PAUSE, pause * 2)
+                self._on_retry()
+                continue
+            return "auto-finished" if result is FinishResult.ALREADY_FINISHED else "finished"
+
+    def _pause(self, pause: float, asked: float | None) -> float:
+        return max(asked or 0.0, pause * self._chance.uniform(0.8, 1.2))
+
+    async def _search(self, debt: Debt) -> str:
+        """Finish what a cut-off create may have made."""
+        state = "none"
+        for pause in SEARCHES:
+            await asyncio.sleep(pause)
+            for conversation in await self._unfinished(debt):
+                state = await self._finish(debt.user_id, conversation.id)
+            if state != "none":
+                break
+        return state
+
+    async def _unfinished(self, debt: Debt) -> list[ConversationInfo]:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                found = await self._payer.conversations(
+                    debt.user_id, service_id=debt.service_id, is_finished=False
+                )
+            except AmigoError as error:
+                if not error.retryable and error.status is not None:
+                    return []
+                await asyncio.sleep(self._pause(pause, error.retry_after))
+                pause = min(LONGEST_PAUSE, pause * 2)
+                continue
+            return [one for one in found if created_since(one, debt.since)]
+
+
+def created_since(conversation: ConversationInfo, since: float) -> bool:
+    """Whether the API made this conversation at or after a wall time, allowing for clock skew."""
+    try:
+        created = datetime.fromisoformat(conversation.created_at)
+    except ValueError:
+        return False
+    if created.tzinfo is None:
+        created = created.replace(tzinfo=UTC)
+    return created.timestamp() >= since - CLOCK_SKEW

@@ -1,0 +1,392 @@
+"""The calls of this process: answered once, found by CallSid or token, drained at shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Final, Self
+
+from gateway.bridge.bridge import Bridge, House
+from gateway.bridge.turn import Agent
+from gateway.call import events as ev
+from gateway.call.phases import Phase
+from gateway.call.record import CallRecord
+from gateway.clock import iso
+from gateway.errors import StoreError
+from gateway.ids import CallSid, UserId
+from gateway.log import fact
+from gateway.store import Admitted, Known, NewCall, NoUserFree
+
+_log = logging.getLogger(__name__)
+
+STORE_PATIENCE: Final = 0.040
+"""Seconds the carrier's question may wait for the store; it counts in what the caller hears ring."""
+LINE_SILENCE: Final = 5.0
+"""Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
+CLOSING_SECONDS: Final = 12.0
+"""After the drain time: for the closing phrase, the hang-up and the finish of every call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A call as the carrier's webhook announces it."""
+
+    call_sid: CallSid
+    account_sid: str
+    direction: str
+    caller: str
+    called: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Answer with this document: it opens the media stream."""
+
+    document: str
+
+
+class Refuse(Enum):
+    """Answers that open no stream."""
+
+    BUSY = "busy"
+    ENDED = "ended"
+    LOST = "lost"
+    """The call was ours, but the process that held it is gone."""
+
+
+Answer = Connect | Refuse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchboardOptions:
+    """Where calls go and how many there may be."""
+
+    organization: str
+    service_id: str
+    users: tuple[UserId, ...]
+    replica: str
+    max_calls: int = 200
+    token_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """The way into a live call's media stream."""
+
+    digest: str
+    document: str
+    expires: float
+    """Monotonic."""
+    used: bool = False
+
+
+class Switchboard:
+    """Owns every live call; an async context manager."""
+
+    def __init__(
+        self,
+        house: House,
+        options: SwitchboardOptions,
+        make_agent: Callable[[UserId], Agent],
+        make_document: Callable[[str], str],
+    ) -> None:
+        self._house = house
+        self._options = options
+        self._make_agent = make_agent
+        self._make_document = make_document
+        self._closing = AsyncExitStack()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._calls: dict[str, Bridge] = {}
+        self._tickets: dict[str, _Ticket] = {}
+        self._by_digest: dict[str, str] = {}
+        self._held: dict[str, asyncio.Task[None]] = {}
+        self._answering: dict[str, asyncio.Future[Answer]] = {}
+        self.draining = False
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
+        self._watch = self._tasks.create_task(self._watch_lines(), name="watch lines")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watch.cancel()
+        await self._closing.aclose()
+
+    # ------------------------------------------------------------ the carrier's question
+
+    @property
+    def active(self) -> int:
+        """Calls whose caller is, or may come to be, on the line."""
+        return sum(1 for bridge in self._calls.values() if bridge.live)
+
+    @property
+    def full(self) -> bool:
+        return self.active >= self._options.max_calls
+
+    async def answer(self, incoming: Incoming) -> Answer:
+        """What the carrier should do with this call. The same CallSid never makes two of anything."""
+        sid = incoming.call_sid
+        under_way = self._answering.get(sid)
+        if under_way is not None:
+            return await asyncio.shield(under_way)
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._answering[sid] = future
+        try:
+            answer = await self._decide(incoming)
+            future.set_result(answer)
+        except BaseException as error:
+            future.set_exception(error)
+            future.exception()  # whoever asked second gets it too; nobody asking is no fault
+            raise
+        else:
+            return answer
+        finally:
+            del self._answering[sid]
+
+    async def _decide(self, incoming: Incoming) -> Answer:
+        bridge = self._calls.get(incoming.call_sid)
+        if bridge is not None:
+            return await self._answer_again(bridge)
+        if self.draining or self.full or self._tasks is None:
+            known = await self._known(incoming.call_sid)
+            return known or self._refused(incoming, "capacity")
+        return await self._admit(incoming, self._tasks)
+
+    async def _answer_again(self, bridge: Bridge) -> Answer:
+        """The carrier asks again about a call that we hold."""
+        if not bridge.live:
+            return Refuse.ENDED
+        sid = bridge.record.call_sid
+        ticket = self._tickets.get(sid)
+        now = self._house.clock.now()
+        if ticket is not None and not ticket.used and now < ticket.expires:
+            return Connect(ticket.document)
+        ticket = self._new_ticket()
+        wall = self._house.clock.wall() + self._options.token_seconds
+        try:
+            async with asyncio.timeout(STORE_PATIENCE):
+                await self._house.store.renew_token(
+                    CallSid(sid), ticket.digest, wall, ticket.document
+                )
+        except (StoreError, TimeoutError):
+            return Refuse.BUSY
+        self._keep_ticket(sid, ticket)
+        bridge.feed(ev.TokenRenewed())
+        return Connect(ticket.document)
+
+    async def _known(self, sid: CallSid) -> Answer | None:
+        """A call the store knows although this process does not hold it."""
+        try:
+            async with asyncio.timeout(STORE_PATIENCE):
+                call = await self._house.store.get(sid)
+        except (StoreError, TimeoutError):
+            return None
+        if call is None:
+            return None
+        return Refuse.ENDED if call.ended else Refuse.LOST
+
+    async def _admit(self, incoming: Incoming, tasks: asyncio.TaskGroup) -> Answer:
+        house, ticket = self._house, self._new_ticket()
+        record = self._record(incoming)
+        new = self._new_call(incoming, ticket, record)
+        storing = tasks.create_task(house.store.admit(new), name=f"admit {incoming.call_sid}")
+        done, _ = await asyncio.wait({storing}, timeout=STORE_PATIENCE)
+        if not done:
+            storing.cancel()  # a cancelled admit leaves nothing behind
+            return self._refused(incoming, "store-late")
+        try:
+            outcome = storing.result()
+        except StoreError:
+            return self._refused(incoming, "store")
+        match outcome:
+            case Known():
+                return Refuse.ENDED if outcome.call.ended else Refuse.LOST
+            case NoUserFree():
+                return self._refused(incoming, "no-user")
+            case Admitted():
+                record.user_id = outcome.user_id
+                self._begin(record, ticket, tasks)
+                return Connect(ticket.document)
+
+    def _begin(self, record: CallRecord, ticket: _Ticket, tasks: asyncio.TaskGroup) -> None:
+        bridge = Bridge(record, self._make_agent(UserId(record.user_id)), self._house)
+        self._calls[record.call_sid] = bridge
+        self._keep_ticket(record.call_sid, ticket)
+        task = tasks.create_task(self._hold(bridge), name=f"call {record.call_sid}")
+        self._held[record.call_sid] = task
+
+    def _keep_ticket(self, sid: str, ticket: _Ticket | None) -> None:
+        """The call's only valid token from now on; None: it has none any more."""
+        previous = self._tickets.pop(sid, None)
+        if previous is not None:
+            self._by_digest.pop(previous.digest, None)
+        if ticket is not None:
+            self._tickets[sid] = ticket
+            self._by_digest[ticket.digest] = sid
+
+    async def _hold(self, bridge: Bridge) -> None:
+        """One call to its end; what breaks in it stays in it."""
+        metrics, record = self._house.metrics, bridge.record
+        metrics.calls_active.inc()
+        try:
+            await bridge.run()
+        except Exception:  # noqa: BLE001 - the door of a call: logged and counted
+            _log.exception("call.failed")
+            record.end_reason = record.end_reason or "api-error"
+        finally:
+            metrics.calls_active.dec()
+            metrics.calls_total.labels(
+                direction=record.direction, end_reason=record.end_reason or "api-error"
+            ).inc()
+            self._calls.pop(record.call_sid, None)
+            self._held.pop(record.call_sid, None)
+            self._keep_ticket(record.call_sid, None)
+
+    def _refused(self, incoming: Incoming, why: str) -> Answer:
+        fact(_log, "call.refused", why=why, call_sid=incoming.call_sid)
+        self._house.metrics.calls_total.labels(
+            direction=incoming.direction, end_reason="rejected"
+        ).inc()
+        return Refuse.BUSY
+
+    def _new_ticket(self) -> _Ticket:
+        token = secrets.token_urlsafe(24)
+        expires = self._house.clock.now() + self._options.token_seconds
+        return _Ticket(token_digest(token), self._make_document(token), expires)
+
+    def _record(self, incoming: Incoming) -> CallRecord:
+        return CallRecord(
+            call_sid=incoming.call_sid,
+            direction=incoming.direction,
+            caller=incoming.caller,
+            called=incoming.called,
+            organization=self._options.organization,
+            service_id=self._options.service_id,
+            user_id="",
+            replica=self._options.replica,
+            started_at=self._house.clock.now(),
+        )
+
+    def _new_call(self, incoming: Incoming, ticket: _Ticket, record: CallRecord) -> NewCall:
+        clock = self._house.clock
+        wall = clock.wall()
+        offset = wall - clock.now()
+        return NewCall(
+            call_sid=incoming.call_sid,
+            account_sid=incoming.account_sid,
+            direction=incoming.direction,
+            caller=incoming.caller,
+            called=incoming.called,
+            route="",
+            organization=self._options.organization,
+            service_id=self._options.service_id,
+            candidates=self._options.users,
+            replica=self._options.replica,
+            token_digest=ticket.digest,
+            token_expires=wall + self._options.token_seconds,
+            answer=ticket.document,
+            record=record.as_json(lambda at: iso(offset + at)),
+            now=wall,
+        )
+
+    # ------------------------------------------------------------ the carrier's stream
+
+    def ticket_holder(self, token: str) -> Bridge | None:
+        """The live call this unused, unexpired token belongs to; it is not spent yet."""
+        # looked up by digest: how long that takes says nothing about a token
+        sid = self._by_digest.get(token_digest(token))
+        if sid is None:
+            return None
+        ticket, bridge = self._tickets[sid], self._calls[sid]
+        usable = not ticket.used and self._house.clock.now() < ticket.expires
+        return bridge if usable and bridge.live else None
+
+    async def spend(self, token: str) -> Bridge | None:
+        """Use the token, once; None when another stream was quicker."""
+        bridge = self.ticket_holder(token)
+        if bridge is None:
+            return None
+        self._tickets[bridge.record.call_sid].used = True
+        try:
+            await self._house.store.use_token(token_digest(token), self._house.clock.wall())
+        except StoreError:
+            fact(
+                _log, "store.token-unspent", level=logging.WARNING
+            )  # this process knows; the call goes on
+        return bridge
+
+    def find(self, call_sid: str) -> Bridge | None:
+        """The call of this process, live or settling."""
+        return self._calls.get(call_sid)
+
+    def live_record(self, call_sid: str) -> dict[str, object] | None:
+        """The record of a call of this process, fresher than the store's."""
+        bridge = self._calls.get(call_sid)
+        return None if bridge is None else bridge.as_json()
+
+    # ------------------------------------------------------------ watching and closing
+
+    async def _watch_lines(self) -> None:
+        """A line that says nothing at all is a line that is gone."""
+        while True:
+            await asyncio.sleep(1.0)
+            now = self._house.clock.now()
+            for bridge in list(self._calls.values()):
+                if bridge.line_silent(now, LINE_SILENCE):
+                    fact(
+                        _log, "line.silent", level=logging.WARNING, call_sid=bridge.record.call_sid
+                    )
+                    bridge.feed(ev.CallerGone())
+
+    async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
+        """Take no more calls; let live ones end by themselves, then end them politely.
+
+        `hurry` cuts the waiting short: whoever is still there hears the closing phrase at once.
+        """
+        self.draining = True
+        await self._wait_idle(seconds, hurry)
+        for bridge in list(self._calls.values()):
+            bridge.feed(ev.EndRequested("drain"))
+        await self._wait_idle(CLOSING_SECONDS)
+        for bridge in list(self._calls.values()):
+            if bridge.live:
+                bridge.feed(ev.CallerGone("drain"))
+        await self._wait_idle(CLOSING_SECONDS)
+
+    async def _wait_idle(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
+        clock = self._house.clock
+        until = clock.now() + seconds
+        while self._calls and clock.now() < until and not (hurry and hurry.is_set()):  # noqa: ASYNC110
+            await asyncio.sleep(min(0.1, max(0.0, until - clock.now())))
+
+    @property
+    def unsettled(self) -> int:
+        """Calls not yet settled, those without a caller included."""
+        return len(self._calls)
+
+    def stop(self) -> None:
+        """Give up what has not settled: the store knows what is owed."""
+        for bridge in list(self._calls.values()):
+            if bridge.session.phase is not Phase.ENDED:
+                fact(
+                    _log, "call.left-owing", level=logging.WARNING, call_sid=bridge.record.call_sid
+                )
+        for task in list(self._held.values()):
+            task.cancel()
+
+
+def token_digest(token: str) -> str:
+    """What the store keeps of a token: enough to know it again, not enough to use it."""
+    return hashlib.sha256(token.encode()).hexdigest()

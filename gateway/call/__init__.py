@@ -1,0 +1,1 @@
+"""What a call is: a pure state machine. Events and time in, commands out."""

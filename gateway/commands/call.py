@@ -1,0 +1,257 @@
+"""`voice-gateway call`: a simulated phone calls a gateway, and says whether all went as it should."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from gateway.errors import BadSetting, ConfigError
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+    from gateway.simulator import CallPlan, CallResult, GatewayTarget, Item, Moment, RestDouble
+
+HELP = "a simulated phone: call a gateway with recordings, spoken text or keys"
+
+EPILOG: Final = """\
+What is said is said in the order of the options, each when it is the caller's turn. Signs as the
+carrier does with TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, over GATEWAY_PUBLIC_URL where it is set;
+both are read from the environment and from .env, like the gateway's own. Where TWILIO_API_BASE_URL
+is an http address of this machine, the carrier's REST interface is played there during the call.
+Exit status: 0 all said and answered, no rule of the carrier broken; 1 not so; 2 usage."""
+
+KEYS: Final = re.compile(r"[0-9*#A-D]+")
+
+
+class _Next(argparse.Action):
+    """Collects --wav, --say, --dtmf and --barge-in into one list that keeps their order."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        script = [*(getattr(namespace, "script", None) or [])]
+        for value in values or [None]:
+            script.append((self.const, value))
+        namespace.script = script
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.set_defaults(script=[])
+    parser.add_argument(
+        "--gateway", metavar="URL", help="where it listens (default: this machine, GATEWAY_PORT)"
+    )
+    for name, metavar, summary in (
+        ("wav", "FILE", "play a recording: WAV of any rate, or MP3"),
+        ("say", "TEXT", "speak this text with the sandbox's voice"),
+        ("dtmf", "DIGITS", "press these keys, e.g. 5550142#"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            nargs="+",
+            metavar=metavar,
+            action=_Next,
+            const=name,
+            dest="script",
+            default=argparse.SUPPRESS,
+            help=summary,
+        )
+    parser.add_argument(
+        "--barge-in",
+        nargs=0,
+        action=_Next,
+        const="barge-in",
+        dest="script",
+        default=argparse.SUPPRESS,
+        help="what comes next interrupts the agent, 1.2 s into its speech",
+    )
+    parser.add_argument("--from", dest="caller", default="+15550001111", help="calling number")
+    parser.add_argument("--to", dest="called", default="+15550002222", help="number called")
+    parser.add_argument(
+        "--hang-up-after", type=_seconds, metavar="S", help="hang up this many seconds into the call"
+    )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="stereo WAV: caller left, agent right as played"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    from gateway.settings import load_settings
+    from gateway.simulator import CallPlan
+
+    settings = load_settings()
+    target = _target(settings, args.gateway)
+    plan = CallPlan(
+        items=tuple(_items(args.script)),
+        caller=args.caller,
+        called=args.called,
+        hang_up_after=args.hang_up_after,
+        record=args.record,
+    )
+    return asyncio.run(_call(plan, target, settings, as_json=args.json))
+
+
+async def _call(
+    plan: CallPlan, target: GatewayTarget, settings: Settings, *, as_json: bool
+) -> int:
+    from gateway.simulator import place_call
+    from gateway.simulator.record import fetch_record
+    from gateway.simulator.report import as_json as document
+
+    async with _rest(settings) as rest:
+        result = await place_call(plan, target, rest=rest, watch=_tell)
+    found = await fetch_record(target.connect_to, result.call_sid, settings.gateway_admin_token)
+    record = None if isinstance(found, str) else found
+    if isinstance(found, str) and result.stream_sids:
+        print(f"without the gateway's own record: {found}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(document(result, record), indent=2))
+    else:
+        _print_report(result, record)
+    return 0 if result.ok else 1
+
+
+def _print_report(result: CallResult, record: Any) -> None:
+    from gateway.simulator.report import transcript, verdict
+
+    lines = [*transcript(result, record), *verdict(result)]
+    if result.recording:
+        lines.append(f"recording: {result.recording} (caller left, agent right)")
+    print("\n".join(["", *lines]))
+
+
+def _tell(moment: Moment) -> None:
+    from gateway.simulator.report import clock
+
+    print(f"{clock(moment.at_ms)}  {moment.who} {moment.what}", file=sys.stderr, flush=True)
+
+
+def _target(settings: Settings, gateway: str | None) -> GatewayTarget:
+    from gateway.simulator import GatewayTarget
+
+    needed = {
+        "TWILIO_ACCOUNT_SID": settings.twilio_account_sid,
+        "TWILIO_AUTH_TOKEN": settings.twilio_auth_token,
+    }
+    problems = [
+        BadSetting(name, "is required: the call is signed with it, as the carrier would")
+        for name, value in needed.items()
+        if not value
+    ]
+    connect_to = gateway or f"http://127.0.0.1:{settings.gateway_port}"
+    if urlsplit(connect_to).scheme not in ("http", "https") or not urlsplit(connect_to).netloc:
+        problems.append(BadSetting("--gateway", f"{connect_to!r} is not an http(s) URL"))
+    if problems:
+        raise ConfigError(problems)
+    return GatewayTarget(
+        connect_to=connect_to,
+        public_url=settings.gateway_public_url or connect_to,
+        account_sid=settings.twilio_account_sid,
+        auth_token=settings.twilio_auth_token[0],
+    )
+
+
+@contextlib.asynccontextmanager
+async def _rest(settings: Settings) -> AsyncIterator[RestDouble | None]:
+    """The carrier's REST interface, where the gateway was told to look for it on this machine."""
+    from gateway.simulator import RestDouble
+
+    address = urlsplit(settings.twilio_api_base_url)
+    if address.scheme != "http" or address.hostname not in ("127.0.0.1", "localhost", "::1"):
+        # The gateway will get nowhere with its REST hang-up, and close the socket instead.
+        yield None
+        return
+    double = RestDouble(
+        settings.twilio_account_sid,
+        settings.twilio_auth_token[0],
+        host=address.hostname,
+        port=address.port or 80,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(double)
+        except OSError as error:
+            print(f"TWILIO_API_BASE_URL: {error.strerror}; calling without it", file=sys.stderr)
+            yield None
+        else:
+            yield double
+
+
+def _items(script: Iterable[tuple[str, Any]]) -> Iterator[Item]:
+    from gateway.simulator import Keys, Utterance
+
+    interrupts = False
+    voice = None
+    for kind, value in script:
+        if kind == "barge-in":
+            if interrupts:
+                raise _usage("--barge-in", "is given twice with nothing in between")
+            interrupts = True
+            continue
+        item: Item
+        match kind:
+            case "wav":
+                item = Utterance(_wav(Path(value)))
+            case "dtmf":
+                if not KEYS.fullmatch(value):
+                    raise _usage("--dtmf", f"{value!r} has keys other than 0-9, *, # and A-D")
+                item = Keys(value)
+            case _:
+                voice = voice or _voice()
+                item = Utterance(_spoken(voice, value), text=value)
+        yield replace(item, interrupts=interrupts)
+        interrupts = False
+    if interrupts:
+        raise _usage("--barge-in", "needs something after it that interrupts")
+
+
+def _wav(path: Path) -> bytes:
+    from audio.errors import UnsupportedAudio
+    from gateway.simulator.sound import from_file
+
+    try:
+        return from_file(path.read_bytes())
+    except OSError as error:
+        raise _usage("--wav", f"{path}: {error.strerror}") from error
+    except UnsupportedAudio as error:
+        raise _usage("--wav", f"{path}: {error}") from error
+
+
+def _voice() -> Any:
+    from gateway.sandbox.engines import load_engines
+
+    return load_engines("speech").voice
+
+
+def _spoken(voice: Any, text: str) -> bytes:
+    from gateway.simulator.sound import from_pcm
+
+    if not text.strip():
+        raise _usage("--say", "has nothing to say")
+    return from_pcm(voice.speak(text), voice.rate)
+
+
+def _usage(option: str, problem: str) -> ConfigError:
+    return ConfigError([BadSetting(option, problem)])
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 86_400:
+        raise argparse.ArgumentTypeError("must be more than 0 and less than a day")
+    return seconds

@@ -1,0 +1,309 @@
+"""`voice-gateway check`: would a call go through? Each part is tried, and told how to be mended."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+from gateway.errors import AmigoError, CarrierError, ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from gateway.amigo import AmigoClient
+    from gateway.clock import Clock
+    from gateway.ids import UserId
+    from gateway.settings import Settings
+    from gateway.store import CallStore
+
+HELP: Final = "preflight of settings, Amigo, store, public URL and carrier number"
+PUBLIC_PATIENCE: Final = 5.0
+"""Seconds the public address may take to answer."""
+USERS_TRIED: Final = 10
+"""Users of a pool that are signed in; sign-in is rate-limited, and one shows most mistakes."""
+SHORTEST_TOKEN: Final = 16
+"""Characters below which an admin token is called weak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    subject: str
+    verdict: Literal["ok", "warn", "fail"]
+    detail: str
+    fix: str = ""
+    """What to do about it."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
+    parser.add_argument(
+        "--number", metavar="+NUMBER", help="also look at this carrier number's webhook"
+    )
+    parser.add_argument(
+        "--fix", action="store_true", help="point the number's webhook at this gateway"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found; 0 nothing failed, 1 something did, 2 the settings are wrong."""
+    from gateway.settings import Needs, load_settings
+
+    if args.fix and not args.number:
+        print("--fix needs --number: which number is to be set?", file=sys.stderr)
+        return 2
+    try:
+        settings = load_settings(needs=Needs.SERVE, config=args.config)
+    except ConfigError as error:
+        wrong = [Finding(problem.name, "fail", problem.problem) for problem in error.problems]
+        _tell(wrong, as_json=args.json)
+        return 2
+    findings = asyncio.run(_look(settings, args.number, fix=args.fix, silent=args.json))
+    if args.json:
+        _tell(findings, as_json=True)
+    return 1 if any(finding.verdict == "fail" for finding in findings) else 0
+
+
+async def _look(
+    settings: Settings, number: str | None, *, fix: bool, silent: bool
+) -> list[Finding]:
+    findings = []
+    async with aclosing(examine(settings, number, fix=fix)) as found:
+        async for finding in found:
+            findings.append(finding)
+            if not silent:
+                _tell([finding], as_json=False)
+    return findings
+
+
+def _tell(findings: list[Finding], *, as_json: bool) -> None:
+    if as_json:
+        failed = any(finding.verdict == "fail" for finding in findings)
+        print(json.dumps({"ok": not failed, "findings": [asdict(f) for f in findings]}, indent=2))
+        return
+    for finding in findings:
+        print(f"{finding.verdict:<4}  {finding.subject}: {finding.detail}", flush=True)
+        if finding.fix:
+            print(f"      -> {finding.fix}", flush=True)
+
+
+async def examine(
+    settings: Settings, number: str | None = None, *, fix: bool = False
+) -> AsyncGenerator[Finding, None]:
+    """Yield findings as they are made; nothing raises."""
+    from gateway.clock import SystemClock
+    from gateway.store import open_store
+
+    clock = SystemClock()
+    for finding in _settings(settings):
+        yield finding
+    try:
+        async with open_store(settings.gateway_store_url, clock) as store:
+            # A change, made durable: the only proof that there is room and permission for one.
+            await store.remember("last-check", str(clock.wall()))
+            yield Finding("store", "ok", f"{settings.gateway_store_url} takes changes")
+            async for finding in _amigo(settings, store, clock):
+                yield finding
+    except StoreError as error:
+        yield Finding("store", "fail", str(error), "set GATEWAY_STORE_URL to a place we may write")
+    yield await _public_url(settings)
+    if number is None:
+        yield Finding("carrier number", "warn", "not looked at", "name it: --number +15550001111")
+    else:
+        yield await _number(settings, number, fix=fix)
+
+
+# ---------------------------------------------------------------- settings
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    from gateway.settings.values import is_loopback_name
+
+    yield Finding("settings", "ok", "everything needed to serve is set")
+    if settings.gateway_identity == "fixed":
+        yield Finding(
+            "identity",
+            "warn",
+            "one call at a time: the API lets a user hold one conversation per service",
+            "for more, set GATEWAY_IDENTITY=pool and AMIGO_USER_POOL",
+        )
+        if settings.amigo_user_pool:
+            yield Finding(
+                "identity", "warn", "AMIGO_USER_POOL is not used", "set GATEWAY_IDENTITY=pool"
+            )
+    elif len(settings.amigo_user_pool) < settings.gateway_max_calls:
+        size = len(settings.amigo_user_pool)
+        yield Finding("identity", "ok", f"{size} users: {size} calls at once, then busy")
+    if settings.gateway_insecure:
+        yield Finding(
+            "signatures", "warn", "anybody may place calls here", "unset GATEWAY_INSECURE"
+        )
+    if 0 < len(settings.gateway_admin_token or "") < SHORTEST_TOKEN:
+        yield Finding(
+            "admin token", "warn", "is short", f"take at least {SHORTEST_TOKEN} random characters"
+        )
+    amigo = urlsplit(settings.amigo_base_url)
+    if amigo.scheme == "http" and not is_loopback_name(amigo.hostname or ""):
+        yield Finding("AMIGO_BASE_URL", "warn", "keys and speech travel in clear", "use https://")
+    for name, path in (
+        ("GATEWAY_RECORDINGS_DIR", settings.gateway_recordings_dir),
+        ("GATEWAY_PLAYBACK__PHRASES_DIR", settings.playback.phrases_dir),
+    ):
+        if path is not None and not path.is_dir():
+            yield Finding(name, "warn", f"{str(path)!r} is not a directory", "make it")
+
+
+# ---------------------------------------------------------------- Amigo
+
+
+async def _amigo(
+    settings: Settings, store: CallStore, clock: Clock
+) -> AsyncGenerator[Finding, None]:
+    from gateway.amigo import AmigoClient, AmigoOptions
+
+    options = AmigoOptions(
+        base_url=settings.amigo_base_url,
+        organization=settings.amigo_organization_id,
+        api_key=settings.amigo_api_key,
+        api_key_id=settings.amigo_api_key_id,
+        revision=settings.amigo_api_revision,
+        cluster_name=settings.amigo_cluster_name,
+        extra_query=settings.amigo_extra_query,
+    )
+    async with AmigoClient(options, clock) as client:
+        yield await _revision(settings, client)
+        try:
+            async for finding in _service(settings, client, store):
+                yield finding
+        except AmigoError as error:
+            yield Finding("Amigo", "fail", str(error), _amigo_advice(error))
+
+
+async def _revision(settings: Settings, client: AmigoClient) -> Finding:
+    found, wanted = await client.detect_revision(), settings.amigo_api_revision
+    if found is None:
+        detail = f"/v1/openapi.json does not tell; {client.revision.name} is used"
+        fix = "set AMIGO_API_REVISION if you know it" if wanted == "auto" else ""
+        return Finding("Amigo revision", "warn" if wanted == "auto" else "ok", detail, fix)
+    if wanted not in {"auto", found.name}:
+        detail = f"the API describes itself as {found.name}, AMIGO_API_REVISION is {wanted}"
+        return Finding("Amigo revision", "warn", detail, "set AMIGO_API_REVISION=auto")
+    return Finding("Amigo revision", "ok", found.name)
+
+
+async def _service(
+    settings: Settings, client: AmigoClient, store: CallStore
+) -> AsyncGenerator[Finding, None]:
+    from gateway.ids import UserId
+
+    fixed = settings.gateway_identity == "fixed"
+    users = (settings.amigo_user_id,) if fixed else settings.amigo_user_pool
+    tried = [UserId(user) for user in users[:USERS_TRIED]]
+    for user in tried:
+        await client.sign_in(user)
+    yield Finding("Amigo sign-in", "ok", f"{len(tried)} of {len(users)} user(s) signed in")
+    service = settings.amigo_service_id
+    yield await _service_listed(client, tried[0], service)
+    for user in tried:
+        open_ones = await client.conversations(user, service_id=service, is_finished=False)
+        foreign = [one for one in open_ones if await store.find_conversation(one.id) is None]
+        if foreign and not settings.amigo_finish_foreign:
+            yield Finding(
+                "Amigo conversation",
+                "warn",
+                f"user {user!r} has an unfinished conversation we did not begin: callers get busy",
+                "finish it where it was begun, or set AMIGO_FINISH_FOREIGN=true",
+            )
+
+
+async def _service_listed(client: AmigoClient, user: UserId, service: str) -> Finding:
+    try:
+        listed = await client.service_exists(user, service)
+    except AmigoError as error:
+        if error.status != 404:  # signed in: the organization is right, only the list is missing
+            raise
+        listed = None
+    match listed:
+        case True:
+            return Finding("Amigo service", "ok", f"{service} is the organization's")
+        case False:
+            fix = "set AMIGO_SERVICE_ID to one of the organization's services"
+            return Finding("Amigo service", "fail", f"{service} is not the organization's", fix)
+        case None:
+            return Finding("Amigo service", "warn", "services are not listed for this user")
+
+
+def _amigo_advice(error: AmigoError) -> str:
+    match error.status:
+        case None:
+            return "is AMIGO_BASE_URL right, and may this machine reach it?"
+        case 401 | 403:
+            return "check AMIGO_API_KEY, AMIGO_API_KEY_ID and the user ids"
+        case 404:
+            return "check AMIGO_ORGANIZATION_ID and AMIGO_BASE_URL"
+        case 429:
+            return "too many sign-ins within a minute: try again later"
+        case _:
+            return "the service refuses; its status page or support may know why"
+
+
+# ---------------------------------------------------------------- the carrier's side
+
+
+async def _public_url(settings: Settings) -> Finding:
+    import aiohttp
+
+    from gateway.settings.values import is_loopback_name
+
+    url, subject = settings.gateway_public_url, "public URL"
+    if is_loopback_name(urlsplit(url).hostname or ""):
+        return Finding(subject, "warn", f"{url} is this machine: no carrier reaches it")
+    fix = "is the gateway running, and does its proxy or tunnel hand on every path?"
+    timeout = aiohttp.ClientTimeout(total=PUBLIC_PATIENCE)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url}/healthz", allow_redirects=False) as answer,
+        ):
+            if answer.status == 200:
+                return Finding(subject, "ok", f"{url} answers")
+            return Finding(subject, "warn", f"{url}/healthz answers {answer.status}", fix)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return Finding(subject, "warn", f"{url} does not answer ({type(error).__name__})", fix)
+
+
+async def _number(settings: Settings, number: str, *, fix: bool) -> Finding:
+    from gateway.carriers.twilio.rest import TwilioRest
+
+    subject, base = "carrier number", settings.gateway_public_url
+    voice_url, status_url = f"{base}/twilio/voice", f"{base}/twilio/status"
+    account, tokens = settings.twilio_account_sid, settings.twilio_auth_token
+    try:
+        async with TwilioRest(account, tokens, settings.twilio_api_base_url) as carrier:
+            found = await carrier.find_number(number)
+            if found is None:
+                return Finding(
+                    subject, "fail", "the account has no such number", "write it as +15550001111"
+                )
+            if found.overridden_by is not None:
+                detail = f"{found.overridden_by} takes its calls, whatever its webhook says"
+                return Finding(subject, "fail", detail, "take the number out of that application")
+            if (found.voice_url, found.voice_method) == (voice_url, "POST"):
+                return Finding(subject, "ok", f"its webhook is {voice_url}")
+            if not fix:
+                detail = f"its webhook is {found.voice_method} {found.voice_url or 'not set'}"
+                return Finding(subject, "fail", detail, f"--fix sets it to {voice_url}")
+            await carrier.set_webhook(found.sid, voice_url, status_url)
+            return Finding(subject, "ok", f"its webhook was set to {voice_url}")
+    except CarrierError as error:
+        return Finding(
+            subject, "fail", str(error), "check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN"
+        )

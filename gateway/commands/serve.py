@@ -1,0 +1,46 @@
+"""`voice-gateway serve`: the gateway itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+
+HELP = "the gateway: webhooks, media sockets, records, metrics"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", help="address to bind (GATEWAY_HOST)")
+    parser.add_argument("--port", type=int, help="port to bind (GATEWAY_PORT); 0 takes a free one")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
+
+
+def run(args: argparse.Namespace) -> int:
+    from gateway.app import serve
+    from gateway.log import logging_to
+    from gateway.settings import Needs, load_settings
+
+    settings = load_settings(
+        needs=Needs.SERVE,
+        config=args.config,
+        options={"gateway_host": args.host, "gateway_port": args.port},
+    )
+
+    def ready(address: tuple[str, int]) -> None:
+        print(f"listening on http://{address[0]}:{address[1]}", file=sys.stderr, flush=True)
+
+    with logging_to(
+        level=settings.log_level, format=settings.log_format, secrets=settings.secrets()
+    ):
+        return _run(serve(settings, ready))
+
+
+def _run(main: Coroutine[None, None, int]) -> int:
+    """On uvloop where it is installed: about 40 % less CPU per media message."""
+    try:
+        import uvloop
+    except ImportError:
+        return int(asyncio.run(main))
+    return int(uvloop.run(main))

@@ -1,0 +1,95 @@
+"""The exception tree: whose fault it is, said by the name.
+
+GatewayError
+├── ConfigError        a setting is wrong (ours to refuse at start)
+├── OutOfTurn          the core was asked for an impossible move (our bug)
+├── StoreError         the store cannot be reached or did not answer in time
+├── AmigoError         the conversation API misbehaved or refused
+└── CarrierError       the carrier misbehaved or refused
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class GatewayError(Exception):
+    """Everything this project raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadSetting:
+    """One wrong setting, ready to be printed: never holds a secret's value."""
+
+    name: str
+    """The environment variable or TOML key as the operator writes it."""
+    problem: str
+    """What is wrong with it and, where we know, what would be right."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem}"
+
+
+class ConfigError(GatewayError):
+    """One or more settings are wrong; commands print one line for each and exit with 2."""
+
+    def __init__(self, problems: list[BadSetting]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class OutOfTurn(GatewayError):  # noqa: N818 - reads as the sentence it is
+    """The call core was asked for a move its phase table does not allow: a bug of ours."""
+
+
+class StoreError(GatewayError):
+    """The store could not be reached, or did not answer within the time allowed."""
+
+
+class AmigoError(GatewayError):
+    """The conversation API refused, failed, or could not be reached."""
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        status: int | None = None,
+        detail: str = "",
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(operation, status, detail)
+        self.operation = operation
+        """What was being done: `sign-in`, `create`, `interact`, `finish`, ..."""
+        self.status = status
+        """HTTP status, or None where no answer came (connection, time-out, cut stream)."""
+        self.detail = detail
+        """Excerpt of the answer's body or of the transport's complaint; no secrets, at most 300 characters."""
+        self.request_id = request_id
+        self.retry_after = retry_after
+        """Seconds the service asked us to wait (`Retry-After`), or None."""
+        self.retryable = retryable
+        """True when the same request may succeed if it is sent again later."""
+
+    def __str__(self) -> str:
+        status = f"status {self.status}" if self.status is not None else "no answer"
+        request = f", request {self.request_id}" if self.request_id else ""
+        return f"{self.operation}: {status}{request}: {self.detail}"
+
+
+class CarrierError(GatewayError):
+    """The carrier's REST interface refused or could not be reached."""
+
+    def __init__(self, operation: str, *, status: int | None = None, detail: str = "") -> None:
+        super().__init__(operation, status, detail)
+        self.operation = operation
+        self.status = status
+        self.detail = detail
+
+    def __str__(self) -> str:
+        status = f"status {self.status}" if self.status is not None else "no answer"
+        return f"{self.operation}: {status}: {self.detail}"

@@ -1,0 +1,165 @@
+"""The gateway's numbers for Prometheus, on a registry of their own (interface.md section 5).
+
+No label names a call: every series here lives as long as the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+TURN_PARTS: Final = (
+    "speech",
+    "endpoint_wait",
+    "upload_tail",
+    "transcription",
+    "thinking",
+    "first_audio_to_sent",
+    "sent_to_played",
+    "response_gap",
+)
+"""The ledger's parts, and the sum of the last six of them."""
+
+TURN_KINDS: Final = ("greeting", "voice", "dtmf", "silence")
+
+_TURN_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 8, 13, 20, 30)
+_REQUEST_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
+_SILENCE_BUCKETS: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 20)
+_LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
+
+LAG_INTERVAL: Final = 0.25
+"""Seconds between two looks at the event loop."""
+
+
+class Metrics:
+    """Every instrument as an attribute, named as in Prometheus without the prefix."""
+
+    def __init__(self) -> None:
+        # The library's extra `_created` series would double every counter for no reader.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._calls_and_turns()
+        self._amigo()
+        self._process()
+
+    def render(self) -> bytes:
+        """Return the text of all series; takes milliseconds, so call it in a thread."""
+        return generate_latest(self.registry)
+
+    def _calls_and_turns(self) -> None:
+        self.calls_active = self._gauge("calls_active", "Calls in progress")
+        self.calls_total = self._counter(
+            "calls", "Calls that have ended", "direction", "end_reason"
+        )
+        self.conversations_open = self._gauge(
+            "conversations_open", "Conversations created and not yet finished"
+        )
+        self.turns_total = self._counter("turns", "Turns completed", "kind", "interrupted")
+        self.turn_seconds = self._histogram(
+            "turn_seconds", "Parts of a turn's time", _TURN_BUCKETS, "part"
+        )
+        self.barge_ins_total = self._counter(
+            "barge_ins", "Times the caller spoke over the agent", "outcome"
+        )
+        self.caller_silence_seconds = self._histogram(
+            "caller_silence_seconds",
+            "Dead air the caller heard while it was our turn",
+            _SILENCE_BUCKETS,
+        )
+        self.playback_underruns_total = self._counter(
+            "playback_underruns", "Times agent sound was due and had not arrived"
+        )
+        self.frames_total = self._counter("frames", "Media messages", "direction")
+        self.media_errors_total = self._counter(
+            "media_errors", "Media messages that could not be used", "kind"
+        )
+        for part in TURN_PARTS:
+            self.turn_seconds.labels(part)
+        for kind in TURN_KINDS:
+            self.turns_total.labels(kind, "false")
+            self.turns_total.labels(kind, "true")
+        for outcome in ("confirmed", "resumed"):
+            self.barge_ins_total.labels(outcome)
+        for direction in ("in", "out"):
+            self.frames_total.labels(direction)
+
+    def _amigo(self) -> None:
+        self.amigo_requests_total = self._counter(
+            "amigo_requests", "Requests to the conversation API", "operation", "status"
+        )
+        self.amigo_request_seconds = self._histogram(
+            "amigo_request_seconds",
+            "Seconds from request to its end, streams included",
+            _REQUEST_BUCKETS,
+            "operation",
+        )
+        self.finish_retries_total = self._counter(
+            "finish_retries", "Attempts to finish a conversation beyond the first"
+        )
+        self.orphans_finished_total = self._counter(
+            "orphans_finished", "Conversations finished for a replica that died"
+        )
+
+    def _process(self) -> None:
+        self.event_loop_lag_seconds = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop ran a timer", _LAG_BUCKETS
+        )
+        self.build_info = self._gauge("build_info", "Always 1", "version", "python")
+        self.build_info.labels(_own_version(), platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"voice_gateway_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"voice_gateway_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        name = f"voice_gateway_{name}"
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+
+@asynccontextmanager
+async def watched_loop(metrics: Metrics, interval: float = LAG_INTERVAL) -> AsyncIterator[None]:
+    """Measure the running event loop's lag for the time of the context."""
+    task = asyncio.create_task(_watch(metrics, interval), name="event-loop-lag")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _watch(metrics: Metrics, interval: float) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + interval
+        await asyncio.sleep(interval)
+        metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))
+
+
+def _own_version() -> str:
+    try:
+        return version("voice-gateway")
+    except PackageNotFoundError:  # run from a checkout that was not installed
+        return "unknown"

@@ -1,0 +1,122 @@
+"""Query parameters, checked the way the service's validation does: a wrong one is a 422 that names it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from gateway.sandbox.errors import invalid
+from gateway.sandbox.options import SandboxOptions
+
+_ID: Final = re.compile(r"[a-f0-9]{24}")
+_FLAGS: Final[Mapping[str, bool]] = {
+    "true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False,
+}  # fmt: skip
+_FORMATS: Final = ("text", "voice")
+
+Query = MultiMapping[str]
+
+
+def is_id(text: str) -> bool:
+    """Does it look like an identifier of the service?"""
+    return _ID.fullmatch(text) is not None
+
+
+def path_id(request: web.Request, name: str, *, rule: str) -> str:
+    value = request.match_info[name]
+    if not is_id(value):
+        raise invalid("path", name, "must match ^[a-f0-9]{24}$", rule=rule)
+    return value
+
+
+def message_format(query: Query, name: str, *, rule: str) -> str:
+    """`text` or `voice`; required."""
+    value = query.get(name)
+    if value not in _FORMATS:
+        raise invalid("query", name, "must be 'text' or 'voice'", rule=rule)
+    return value
+
+
+def flag(query: Query, name: str, *, rule: str) -> bool | None:
+    """True, false, or None where it is missing."""
+    value = query.get(name)
+    if value is None:
+        return None
+    if value.lower() not in _FLAGS:
+        raise invalid("query", name, "must be a boolean", rule=rule)
+    return _FLAGS[value.lower()]
+
+
+def ids(query: Query, name: str, *, rule: str) -> frozenset[str]:
+    """A repeated identifier; empty where it is missing."""
+    values = frozenset(query.getall(name, []))
+    if not all(is_id(value) for value in values):
+        raise invalid("query", name, "must match ^[a-f0-9]{24}$", rule=rule)
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is wanted."""
+
+    limit: int
+    start: int
+    order: tuple[tuple[str, bool], ...]
+    """Field and whether it is sorted downwards; first the most important."""
+
+
+def page(query: Query, *, most: int, usual: int, fields: tuple[str, ...], rule: str) -> Page:
+    """`limit` (1..`most`), `continuation_token` and `sort_by` of a list."""
+    limit = _integer(query, "limit", usual, rule=rule)
+    if not 1 <= limit <= most:
+        raise invalid("query", "limit", f"must be between 1 and {most}", rule=rule)
+    start = _integer(query, "continuation_token", 0, rule=rule)
+    if start < 0:
+        raise invalid("query", "continuation_token", "must not be negative", rule=rule)
+    order = []
+    for wish in query.getall("sort_by", []):
+        if wish[:1] not in ("+", "-") or wish[1:] not in fields:
+            # A plus sign that was not percent-encoded arrives here as a blank.
+            raise invalid("query", "sort_by", f"must be + or - and one of {fields}", rule=rule)
+        order.append((wish[1:], wish[0] == "-"))
+    return Page(limit, start, tuple(order))
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFilter:
+    """Which `current-agent-action` events the client wants."""
+
+    pattern: re.Pattern[str] | None
+    """None = none at all."""
+
+    def wants(self, kind: str) -> bool:
+        return self.pattern is not None and self.pattern.search(kind) is not None
+
+
+def action_filter(query: Query, options: SandboxOptions) -> ActionFilter:
+    """2025-06: events only on demand; 2026-04: always, unless the expression matches nothing."""
+    text = query.get("current_agent_action_type", "^.*$")
+    try:
+        pattern = re.compile(text)
+    except re.error:
+        if options.strict:
+            raise invalid(
+                "query", "current_agent_action_type", "is not a regular expression", rule="13"
+            ) from None
+        return ActionFilter(None)
+    on_demand = options.revision == "2025-06"
+    if on_demand and not flag(query, "emit_current_agent_action_event", rule="12"):
+        return ActionFilter(None)
+    return ActionFilter(pattern)
+
+
+def _integer(query: Query, name: str, usual: int, *, rule: str) -> int:
+    try:
+        return int(query.get(name, str(usual)))
+    except ValueError:
+        raise invalid("query", name, "must be an integer", rule=rule) from None

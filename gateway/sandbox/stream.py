@@ -1,0 +1,107 @@
+"""The NDJSON answer: one event per line, flushed one by one, with the wire's faults applied."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.sandbox.journal import Entry
+from gateway.sandbox.state import Sandbox
+
+Event = dict[str, Any]
+
+CRUMB: Final = 1024
+"""Bytes written at a time under `slow-drip`."""
+HUGE: Final = 1_200_000
+"""Characters that make one line longer than 1 MiB."""
+
+
+class ClientGone(Exception):  # noqa: N818 - reads as the sentence it is
+    """The client went away and the sandbox was told to roll back when that happens."""
+
+
+class EventStream:
+    """One streaming response. Events go out whole and at once, unless a fault says otherwise."""
+
+    def __init__(self, sandbox: Sandbox, entry: Entry, request: web.Request, status: int) -> None:
+        self._sandbox = sandbox
+        self._entry = entry
+        self._request = request
+        self._cut = False
+        self.response = web.StreamResponse(
+            status=status, headers={"Content-Type": "application/x-ndjson"}
+        )
+        self.response.enable_chunked_encoding()
+        # "The connection will then terminate": the service closes it, so do we.
+        self.response.force_close()
+        self._newline = b"\r\n" if sandbox.strike("crlf", entry) else b"\n"
+        self._drip = sandbox.strike("slow-drip", entry)
+        self._extra = sandbox.strike("extra-fields", entry) is not None
+        self._lazy_newline = sandbox.strike("no-final-newline", entry) is not None
+        self._owed_newline = b""
+
+    async def open(self) -> None:
+        """Send status and headers."""
+        self._entry.status = self.response.status
+        try:
+            await self.response.prepare(self._request)
+        except ConnectionError:
+            self._lost()
+
+    async def send(self, event: Event) -> None:
+        """Send one event; raises `ClientGone` only under the roll-back policy."""
+        self._entry.events.append((self._sandbox.journal.since(self._entry), event["type"]))
+        if self._extra:
+            event = {**event, "x_trace": {"span": "7f"}, "x_region": None}
+        await self.send_line(json.dumps(event, ensure_ascii=False).encode())
+
+    async def send_line(self, line: bytes) -> None:
+        """Send one line that need not be an event."""
+        ending = self._newline if self._newline == b"\n" else self._newline * 2
+        lead = self._owed_newline
+        self._owed_newline = ending if self._lazy_newline else b""
+        await self.send_raw(lead + line + (b"" if self._lazy_newline else ending))
+
+    async def send_raw(self, data: bytes) -> None:
+        step = CRUMB if self._drip else len(data)
+        for at in range(0, len(data), step):
+            await self._write(data[at : at + step])
+            if self._drip is not None:
+                await asyncio.sleep(self._drip.ms / 1000)
+
+    async def error(self, code: int, description: str) -> None:
+        await self.send(
+            {"type": "error", "http_error_code": code, "error_description": description}
+        )
+
+    def cut(self) -> None:
+        """Reset the connection; the work may go on behind it, as with a client that left."""
+        self._cut = True
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def finish(self) -> None:
+        """The clean end of the answer."""
+        try:
+            await self.response.write_eof()
+        except ConnectionError:
+            self._lost()
+
+    async def _write(self, data: bytes) -> None:
+        transport = self._request.transport
+        if self._cut or transport is None or transport.is_closing():
+            self._lost()
+            return
+        try:
+            await self.response.write(data)
+        except ConnectionError:
+            self._lost()
+
+    def _lost(self) -> None:
+        if self._entry.client_gone_ms is None and not self._cut:
+            self._entry.client_gone_ms = self._sandbox.journal.since(self._entry)
+        if self._sandbox.options.on_disconnect == "rollback":
+            raise ClientGone

@@ -1,0 +1,140 @@
+"""The two streaming operations: create a conversation, interact with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from aiohttp import web
+
+from gateway.sandbox import agent
+from gateway.sandbox.conversations import Message
+from gateway.sandbox.creation import CreateRequest, read_create
+from gateway.sandbox.errors import Refusal
+from gateway.sandbox.journal import Entry
+from gateway.sandbox.queries import action_filter, message_format, path_id
+from gateway.sandbox.reply import Exchange, answer
+from gateway.sandbox.sound import loud_ms
+from gateway.sandbox.state import ENTRY, IDENTITY, SANDBOX, Sandbox
+from gateway.sandbox.stream import ClientGone, Event, EventStream
+from gateway.sandbox.turns import Recording, UserTurn, understand
+from gateway.sandbox.upload import expect, receive
+
+log = logging.getLogger("gateway.sandbox")
+
+AUDIBLE_DBFS: Final = -50.0
+SPEECH_MS: Final = 60
+"""A recording with less than this much sound above that level holds no speech."""
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """POST …/conversation/: open a conversation; the agent speaks first."""
+    sandbox, entry = request.app[SANDBOX], request[ENTRY]
+    voice = message_format(request.query, "response_format", rule="7") == "voice"
+    actions = action_filter(request.query, sandbox.options)
+    wanted = await read_create(request, sandbox.options)
+    late = sandbox.strike("late-create", entry)
+    with sandbox.conversations.start(
+        request[IDENTITY], wanted.service_id, wanted.version_set, wanted.tags
+    ) as turn:
+        entry.conversation_id = turn.conversation.id
+        if late is not None:
+            await asyncio.sleep(late.ms / 1000)
+        stream = EventStream(sandbox, entry, request, 201)
+        exchange = Exchange(
+            sandbox=sandbox, entry=entry, stream=stream, turn=turn, voice=voice, actions=actions
+        )
+        try:
+            await stream.open()
+            await _greet(exchange, wanted)
+        except ClientGone:
+            log.info("create: the client left, rolled back")
+    await stream.finish()
+    return stream.response
+
+
+async def _greet(exchange: Exchange, wanted: CreateRequest) -> None:
+    turn = exchange.turn
+    opening: list[Event] = [
+        {"type": "conversation-created", "conversation_id": turn.conversation.id}
+    ]
+    heard: list[Message] = []
+    desk, reply = agent.greeting()
+    if wanted.initial_message is not None:
+        message = turn.message(wanted.initial_kind, wanted.initial_message, voice=False)
+        heard.append(message)
+        opening.append(_available(message))
+        desk, reply = _answered(desk, wanted.initial_kind, wanted.initial_message)
+    await answer(exchange, tuple(opening), heard, desk, reply)
+
+
+async def interact(request: web.Request) -> web.StreamResponse:
+    """POST …/conversation/{cid}/interact: the caller's turn, then the agent's."""
+    sandbox, entry = request.app[SANDBOX], request[ENTRY]
+    spoken = message_format(request.query, "request_format", rule="14") == "voice"
+    voice = message_format(request.query, "response_format", rule="14") == "voice"
+    actions = action_filter(request.query, sandbox.options)
+    conversation_id = path_id(request, "conversation_id", rule="14")
+    entry.conversation_id = conversation_id
+    with sandbox.conversations.resume(request[IDENTITY], conversation_id) as turn:
+        expected = expect(request, sandbox.options, voice=spoken)
+        body = await receive(request, sandbox, entry, expected)
+        said = await understand(body, expected, sandbox, turn.conversation.created_at)
+        text = await _text_of(said, sandbox, entry)
+        stream = EventStream(sandbox, entry, request, 200)
+        exchange = Exchange(
+            sandbox=sandbox, entry=entry, stream=stream, turn=turn, voice=voice, actions=actions
+        )
+        try:
+            await stream.open()
+            await _respond(exchange, said, text)
+        except ClientGone:
+            log.info("interact: the client left, rolled back")
+    await stream.finish()
+    return stream.response
+
+
+async def _text_of(said: UserTurn, sandbox: Sandbox, entry: Entry) -> str:
+    """The words of the turn; empty when a recording holds none and that is told by an event."""
+    if not isinstance(said.said, Recording):
+        return said.said
+    pcm, rate = said.said.pcm, said.said.rate
+    entry.upload.audio_ms = len(pcm) * 1000 // rate
+    text = ""
+    if loud_ms(pcm, rate, AUDIBLE_DBFS) >= SPEECH_MS:
+        text = await sandbox.transcribe(pcm, rate)
+    if not text and sandbox.options.silence == "status":
+        raise Refusal(400, "the user message is empty: no speech in the recording", rule="22")
+    return text
+
+
+async def _respond(exchange: Exchange, said: UserTurn, text: str) -> None:
+    turn = exchange.turn
+    if not text and said.kind == "user-message":
+        await exchange.stream.error(400, "the user message is empty: no speech in the recording")
+        return
+    heard = [turn.message("external-event", event, voice=False) for event in said.events]
+    opening: Event = {"type": "user-message-available", "message_id": "", "user_message": ""}
+    if said.kind != "skip":
+        message = turn.message(said.kind, text, voice=isinstance(said.said, Recording))
+        heard.append(message)
+        opening = _available(message)
+    else:
+        opening["message_id"] = turn.message("user-message", "", voice=False).id
+    desk, reply = _answered(turn.conversation.desk, said.kind, text)
+    await answer(exchange, (opening,), heard, desk, reply)
+
+
+def _answered(desk: agent.DeskState, kind: str, text: str) -> agent.Answer:
+    if kind == "external-event":
+        return agent.note_event(desk)
+    return agent.hear(desk, text) if text else agent.prompt_again(desk)
+
+
+def _available(message: Message) -> Event:
+    return {
+        "type": "user-message-available",
+        "message_id": message.id,
+        "user_message": message.text,
+    }

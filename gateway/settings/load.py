@@ -1,0 +1,195 @@
+"""From sources to one valid tree, or to one `ConfigError` that names everything that is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from gateway.errors import BadSetting, ConfigError
+from gateway.settings.model import TABLES, Settings
+from gateway.settings.options import BY_PATH, OPTIONS, Option
+from gateway.settings.rules import Needs, broken_rules
+from gateway.settings.sources import Given, Origin, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+DOTENV: Final = Path(".env")
+MASK: Final = "********"
+CREDENTIALS: Final = re.compile("//[^/@]*@")
+"""User name and password in an address: they must not be repeated in a message."""
+LONGEST_SHOWN: Final = 80
+"""Characters of a wrong value that a message repeats."""
+
+
+PLAIN_WORDS: Final = {
+    "int_parsing": "is not a whole number",
+    "int_parsing_size": "is not a whole number of this size",
+    "int_type": "is not a whole number",
+    "int_from_float": "is not a whole number",
+    "float_parsing": "is not a number",
+    "float_type": "is not a number",
+    "finite_number": "is not a finite number",
+    "bool_parsing": "is neither true nor false",
+    "bool_type": "is neither true nor false",
+    "string_type": "is not text",
+    "greater_than_equal": "is too small; the least is {ge:g}",
+    "less_than_equal": "is too large; the most is {le:g}",
+    "multiple_of": "is not a multiple of {multiple_of:g}",
+    "literal_error": "is unknown; expected {expected}",
+}
+"""What pydantic's kinds of errors mean to an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One setting in effect, fit to be shown to anybody: secrets are masked."""
+
+    variable: str
+    key: str
+    value: object
+    """A JSON value; `MASK` for a secret that is set, None for what is not set."""
+    source: str
+    """`default`, `file`, `.env`, `env`, `secret file` or `option`."""
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """Settings together with where each value came from."""
+
+    settings: Settings
+    given: Mapping[Option, Given]
+
+    def entries(self) -> tuple[Entry, ...]:
+        return tuple(self._entry(option) for option in OPTIONS)
+
+    def _entry(self, option: Option) -> Entry:
+        given = self.given.get(option)
+        return Entry(
+            variable=option.variable,
+            key=option.key,
+            value=shown(option, _value(self.settings, option)),
+            source=(given.origin if given else Origin.DEFAULT).value,
+            description=option.description,
+        )
+
+
+def load_settings(
+    *,
+    needs: Needs = Needs.NOTHING,
+    config: Path | None = None,
+    options: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    dotenv: Path | None = DOTENV,
+) -> Settings:
+    """Build the tree; raise `ConfigError` with one problem for each wrong, missing or unknown setting.
+
+    `options` are values of the command line by attribute name (None: not given). They win over
+    `environ` (the process's when None), that over the file `dotenv` (None: read none), that over
+    the TOML file `config`.
+    """
+    return read_settings(
+        needs=needs, config=config, options=options, environ=environ, dotenv=dotenv
+    ).settings
+
+
+def read_settings(
+    *,
+    needs: Needs = Needs.NOTHING,
+    config: Path | None = None,
+    options: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    dotenv: Path | None = DOTENV,
+) -> Effective:
+    """Do as `load_settings` does, and keep where each value came from."""
+    gathered = gather(
+        options=options or {},
+        environ=os.environ if environ is None else environ,
+        dotenv=dotenv,
+        config=config,
+    )
+    settings, wrong = _validate(gathered.given.values())
+    problems = [
+        *gathered.problems,
+        *(_problem(gathered.given[option], error) for option, error in wrong.items()),
+        *broken_rules(settings, needs, gathered.faulty | {option.path for option in wrong}),
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return Effective(settings, gathered.given)
+
+
+def shown(option: Option, value: object) -> object:
+    """Return the value as JSON may show it to anybody."""
+    if value in (None, "", ()):
+        return None
+    if option.secret:
+        return MASK
+    match value:
+        case tuple():
+            value = ",".join(item if isinstance(item, str) else "=".join(item) for item in value)
+        case Path():
+            value = str(value)
+        case float() if value.is_integer():
+            value = int(value)
+    return value
+
+
+def _value(settings: Settings, option: Option) -> object:
+    value: object = settings
+    for name in option.path:
+        value = getattr(value, name)
+    return value
+
+
+def _validate(given: Iterable[Given]) -> tuple[Settings, dict[Option, ErrorDetails]]:
+    """Return the tree and the wrong options; those stand at their defaults, so that rules can go on."""
+    values = list(given)
+    try:
+        return Settings.model_validate(_tree(values)), {}
+    except ValidationError as error:
+        wrong: dict[Option, ErrorDetails] = {}
+        for detail in error.errors(include_url=False):
+            wrong.setdefault(_option(detail), detail)
+    return Settings.model_validate(_tree(v for v in values if v.option not in wrong)), wrong
+
+
+def _tree(given: Iterable[Given]) -> dict[str, object]:
+    tree: dict[str, object] = {}
+    tables: dict[str, dict[str, object]] = {}
+    for value in given:
+        *above, name = value.option.path
+        place = tables.setdefault(above[0], {}) if above else tree
+        place[name] = value.value
+    return {**tree, **tables}
+
+
+def _option(detail: ErrorDetails) -> Option:
+    where = tuple(str(part) for part in detail["loc"])
+    return BY_PATH[where[:2] if where[0] in TABLES else where[:1]]
+
+
+def _problem(given: Given, detail: ErrorDetails) -> BadSetting:
+    sentence = _sentence(detail)
+    if given.option.secret:
+        return BadSetting(given.name, sentence)
+    text = CREDENTIALS.sub("//***@", repr(given.value))
+    if len(text) > LONGEST_SHOWN:
+        text = text[:LONGEST_SHOWN] + "..."
+    return BadSetting(given.name, f"{text} {sentence}")
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """Say in plain words what pydantic found; the value stands before it."""
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    plain = PLAIN_WORDS.get(detail["type"])
+    return plain.format(**detail.get("ctx", {})) if plain else f"is wrong: {detail['msg']}"

@@ -1,0 +1,229 @@
+"""Where values come from: command-line options, environment, `.env`, the TOML file, and secret files.
+
+Nothing is validated here beyond names; each value keeps the name the operator wrote, for messages.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dotenv.parser import parse_stream
+
+from gateway.errors import BadSetting
+from gateway.settings.later import LATER
+from gateway.settings.model import TABLES
+from gateway.settings.options import BY_VARIABLE, OPTIONS, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+FILE_SUFFIX: Final = "_FILE"
+OUR_PREFIXES: Final = ("AMIGO_", "GATEWAY_", "TWILIO_")
+SERVICE_LINK: Final = re.compile(r"GATEWAY_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
+"""What Kubernetes sets in every pod beside a Service called "gateway": not meant for us."""
+
+CLOSE_ENOUGH: Final = 0.8
+"""Likeness from which a foreign variable with our prefix is taken for a misspelt one of ours."""
+MAX_SECRET_BYTES: Final = 64 * 1024
+
+
+class Origin(Enum):
+    """Who set a value; the text is what `config` prints."""
+
+    DEFAULT = "default"
+    TOML = "file"
+    DOTENV = ".env"
+    ENVIRONMENT = "env"
+    SECRET_FILE = "secret file"  # noqa: S105 - a label
+    OPTION = "option"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One value as it was given, before validation."""
+
+    option: Option
+    value: object
+    name: str
+    """As the operator wrote it: a variable, a TOML key, an option."""
+    origin: Origin
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Everything the sources hold, and what is wrong with their names."""
+
+    given: dict[Option, Given]
+    problems: list[BadSetting]
+    faulty: set[tuple[str, ...]]
+    """Paths of options that were meant to be set, but could not be read."""
+
+    def add(self, given: Given) -> None:
+        self.given[given.option] = given
+
+    def refuse(self, name: str, problem: str, option: Option | None = None) -> None:
+        self.problems.append(BadSetting(name, problem))
+        if option is not None:
+            self.faulty.add(option.path)
+
+
+def gather(
+    *,
+    options: Mapping[str, object],
+    environ: Mapping[str, str],
+    dotenv: Path | None,
+    config: Path | None,
+) -> Gathered:
+    """Collect values, the strongest source last: TOML, `.env`, environment, options of the command line."""
+    gathered = Gathered({}, [], set())
+    if config is not None:
+        _read_toml(gathered, config)
+    if dotenv is not None:
+        _read_environment(gathered, _dotenv_values(gathered, dotenv), Origin.DOTENV)
+    _read_environment(gathered, environ, Origin.ENVIRONMENT)
+    for attribute, value in options.items():
+        if value is not None:
+            option = BY_VARIABLE[attribute.upper()]
+            gathered.add(Given(option, value, f"{option.variable} (option)", Origin.OPTION))
+    return gathered
+
+
+# ---------------------------------------------------------------- environment and .env
+
+
+def _read_environment(gathered: Gathered, values: Mapping[str, str], origin: Origin) -> None:
+    """Take our variables; an empty one counts as not set (compose files leave such lines behind)."""
+    here = f" (in {origin.value})" if origin is Origin.DOTENV else ""
+    for option in OPTIONS:
+        value = values.get(option.variable, "")
+        file_name = values.get(option.variable + FILE_SUFFIX, "") if option.file_allowed else ""
+        if value and file_name:
+            gathered.refuse(
+                option.variable + here,
+                f"is set together with {option.variable}{FILE_SUFFIX}; keep one",
+            )
+        elif value:
+            gathered.add(Given(option, value.strip(), option.variable + here, origin))
+        elif file_name:
+            _read_secret_file(gathered, option, file_name)
+    for name, value in values.items():
+        if value:
+            _refuse_unknown_variable(gathered, name, here)
+
+
+def _refuse_unknown_variable(gathered: Gathered, name: str, here: str) -> None:
+    if name in BY_VARIABLE or _is_file_variable(name):
+        return
+    if name in LATER:
+        gathered.refuse(name + here, LATER[name])
+        return
+    if not name.startswith(OUR_PREFIXES) or SERVICE_LINK.fullmatch(name):
+        return
+    ours = name.startswith("GATEWAY_") and "__" in name
+    nearest = _nearest(name, [*BY_VARIABLE, *LATER], 0.0 if ours else CLOSE_ENOUGH)
+    if nearest:
+        gathered.refuse(name + here, f"is not a setting; did you mean {nearest}?")
+
+
+def _is_file_variable(name: str) -> bool:
+    option = BY_VARIABLE.get(name.removesuffix(FILE_SUFFIX))
+    return option is not None and option.file_allowed
+
+
+def _read_secret_file(gathered: Gathered, option: Option, file_name: str) -> None:
+    name = option.variable + FILE_SUFFIX
+    try:
+        with Path(file_name).open("rb") as file:
+            raw = file.read(MAX_SECRET_BYTES)
+        value = raw.decode().strip()
+    except OSError as error:
+        gathered.refuse(name, f"cannot read {file_name!r}: {error.strerror or error}", option)
+    except UnicodeDecodeError:
+        gathered.refuse(name, f"{file_name!r} is not a text file", option)
+    else:
+        if value:
+            gathered.add(Given(option, value, name, Origin.SECRET_FILE))
+        else:
+            gathered.refuse(name, f"{file_name!r} is empty", option)
+
+
+def _dotenv_values(gathered: Gathered, path: Path) -> dict[str, str]:
+    """Read the file's lines as they stand: `export` and quotes are understood, `$` means nothing."""
+    values: dict[str, str] = {}
+    try:
+        with path.open(encoding="utf-8") as file:
+            bindings = list(parse_stream(file))
+    except FileNotFoundError:
+        return values
+    except (OSError, UnicodeDecodeError) as error:
+        gathered.refuse(str(path), f"cannot be read: {error}")
+        return values
+    for binding in bindings:
+        if binding.error:
+            gathered.refuse(f"{path}, line {binding.original.line}", "is not NAME=value")
+        elif binding.key is not None:
+            values[binding.key] = binding.value or ""
+    return values
+
+
+# ---------------------------------------------------------------- TOML
+
+
+def _read_toml(gathered: Gathered, path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except OSError as error:
+        gathered.refuse(str(path), f"cannot be read: {error.strerror or error}")
+        return
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        gathered.refuse(str(path), f"is not valid TOML: {error}")
+        return
+    known = {option.key: option for option in OPTIONS}
+    for key, value in document.items():
+        if key not in TABLES:
+            _take_toml(gathered, known, key, value, path)
+        elif isinstance(value, dict):
+            for inner, inner_value in value.items():
+                _take_toml(gathered, known, f"{key}.{inner}", inner_value, path)
+        else:
+            gathered.refuse(f"{key} (in {path})", f"is a table; write [{key}] above its keys")
+
+
+def _take_toml(
+    gathered: Gathered, known: Mapping[str, Option], key: str, value: object, path: Path
+) -> None:
+    name = f"{key} (in {path})"
+    option = known.get(key)
+    if option is None:
+        later = LATER.get(key.upper()) or LATER.get(f"GATEWAY_{key.upper()}")
+        nearest = _nearest(key.lower(), [*known, *TABLES], 0.0)
+        gathered.refuse(name, later or f"is not a setting; did you mean {nearest}?")
+    elif option.secret:
+        files = f"{option.variable} or {option.variable}{FILE_SUFFIX}"
+        problem = f"is a secret and has no place in this file; set {files} instead"
+        gathered.refuse(name, problem, option)
+    else:
+        gathered.add(Given(option, _listed(value), name, Origin.TOML))
+
+
+def _listed(value: object) -> object:
+    """TOML arrays stand for our comma lists, tables for name=value pairs."""
+    match value:
+        case list():
+            return tuple(value)
+        case dict():
+            return tuple((key, str(inner)) for key, inner in value.items())
+        case _:
+            return value
+
+
+def _nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else None

@@ -1,0 +1,186 @@
+"""The kinds of values settings are made of: each turns text into a value or says what is wrong.
+
+The sentences begin with a verb: the message puts the option's name and value before them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections import Counter
+from enum import Enum
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+
+from gateway.store import store_path
+
+
+class Mark(Enum):
+    """What `config` and the sources must know of an option besides its type."""
+
+    SECRET = "secret"  # noqa: S105 - the mark, not one
+    """Never printed, never read from TOML; may come from a file named by VAR_FILE."""
+    FROM_FILE = "from-file"
+    """Not secret, but may come from a file named by VAR_FILE as well: it travels with a secret."""
+
+
+def is_loopback_name(host: str) -> bool:
+    """True for `localhost` and the loopback addresses, with or without brackets."""
+    name = host.strip("[]").lower().rstrip(".")
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _web_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise ValueError(f"is not a web address ({error})") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_fine:
+        raise ValueError("is not a web address; expected https://host or https://host/prefix")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not carry a user name or password")
+    if "?" in value or "#" in value:
+        raise ValueError("must not have a query or a fragment")
+    return value.rstrip("/")
+
+
+def _public_address(value: str) -> str:
+    address = _web_address(value)
+    parts = urlsplit(address)
+    if parts.scheme == "http" and not is_loopback_name(parts.hostname or ""):
+        raise ValueError("must begin with https:// (plain http only for this machine itself)")
+    return address
+
+
+def _token(value: str) -> str:
+    """One word that goes into a URL path or a header line."""
+    if any(character.isspace() or not character.isprintable() for character in value):
+        raise ValueError("must not contain spaces, line ends or control characters")
+    if "/" in value:
+        raise ValueError("must not contain a slash")
+    return value
+
+
+def _secret(value: str) -> str:
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("must not contain line ends, control characters or outer spaces")
+    return value
+
+
+def _service_id(value: str) -> str:
+    if not re.fullmatch("[a-f0-9]{24}", value):
+        raise ValueError("is not a service id; expected 24 hex digits in lower case")
+    return value
+
+
+def _account_sid(value: str) -> str:
+    if not re.fullmatch("AC[0-9A-Za-z]+", value):
+        raise ValueError("is not an account SID; it begins with AC and has letters and digits only")
+    return value
+
+
+def _comma_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _no_twins(value: tuple[str, ...]) -> tuple[str, ...]:
+    if twins := [name for name, times in Counter(value).items() if times > 1]:
+        raise ValueError(f"names {twins[0]!r} more than once")
+    return value
+
+
+def _query(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(parse_qsl(value.lstrip("?"), keep_blank_values=True, strict_parsing=True))
+    except ValueError:
+        raise ValueError("is not a query; expected name=value&name=value") from None
+
+
+def _store(value: str) -> str:
+    store_path(value)
+    return value
+
+
+def _number_not_truth(value: object) -> object:
+    # TOML's `true` would pass for the number 1.
+    if isinstance(value, bool):
+        raise ValueError("is not a number")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _finite(value: object) -> object:
+    try:
+        finite = math.isfinite(float(str(value)))
+    except ValueError:
+        return value  # pydantic says what it is not
+    if not finite:
+        raise ValueError("is not a number")
+    return value
+
+
+def _port(value: object) -> object:
+    if isinstance(value, str) and "://" in value:
+        # A Service called "gateway" makes Kubernetes set GATEWAY_PORT in every pod beside it.
+        raise ValueError(
+            "is not a port but a Kubernetes service link; set enableServiceLinks: false in the pod"
+            " or give the Service another name"
+        )
+    return value
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _engine(value: object) -> object:
+    name = _lower(value)
+    if name in {"silero", "hybrid"}:
+        raise ValueError("is not part of this version; use webrtc")
+    return name
+
+
+def _identity(value: object) -> object:
+    if value == "per-caller":
+        raise ValueError("is not part of this version; use fixed or pool")
+    return value
+
+
+Milliseconds = Annotated[int, BeforeValidator(_number_not_truth)]
+Count = Annotated[int, BeforeValidator(_number_not_truth)]
+Number = Annotated[float, BeforeValidator(_number_not_truth), BeforeValidator(_finite)]
+Seconds = Number
+Word = Annotated[str, AfterValidator(_token)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+_SecretText = Annotated[str, AfterValidator(_secret)]
+# The mark stands outermost: inside of a union pydantic would not show it with the field.
+Secret = Annotated[_SecretText, Mark.SECRET]
+OptionalSecret = Annotated[_SecretText | None, Mark.SECRET]
+Secrets = Annotated[
+    tuple[_SecretText, ...],
+    BeforeValidator(_comma_list),
+    Mark.SECRET,
+]
+PublicAddress = Annotated[str, AfterValidator(_public_address)]
+ServiceId = Annotated[str, AfterValidator(_service_id)]
+AccountSid = Annotated[str, AfterValidator(_account_sid)]
+StoreUrl = Annotated[str, AfterValidator(_store)]
+UserPool = Annotated[tuple[Word, ...], BeforeValidator(_comma_list), AfterValidator(_no_twins)]
+Query = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_query)]
+Port = Annotated[Count, BeforeValidator(_port)]
+Engine = Annotated[Literal["webrtc"], BeforeValidator(_engine)]
+Identity = Annotated[Literal["fixed", "pool"], BeforeValidator(_identity)]
+LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
+LogFormat = Annotated[Literal["json", "text"], BeforeValidator(_lower)]

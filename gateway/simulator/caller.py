@@ -1,0 +1,284 @@
+"""One scripted caller: listens, waits for the turn, talks, interrupts, presses keys, hangs up.
+
+Pure: every 20 ms it is told what it hears and answers what it does. It keeps the account of the
+conversation as a person on the phone would: when the agent began, how long the reply took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from audio.mulaw import ulaw_level_dbfs
+from audio.types import FRAME_MS
+from gateway.simulator.plan import CallPlan, Item, Keys, Utterance
+from gateway.simulator.sound import frames, is_voiced, noise_frame
+
+AUDIBLE_DBFS: Final = -50.0
+"""Agent frames below this (comfort sounds, pauses) are not speech to the caller."""
+
+HEARD_MS: Final = 200
+"""So much audible sound makes an answer."""
+
+STREAMED_SILENCE_MS: Final = 2000
+"""An agent that streams silence instead of stopping has finished after this long."""
+
+Who = Literal["caller", "agent", "call"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something worth telling the reader, as it happens."""
+
+    at_ms: int
+    who: Who
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One stretch of agent speech as heard."""
+
+    from_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What became of one item of the plan."""
+
+    item: Item
+    from_ms: int
+    """When its first voiced frame, or first key, went out."""
+    until_ms: int | None = None
+    """End of its last voiced frame, or its last key; None while it is being said."""
+    barged_in: bool = False
+    """The agent was being heard when it began."""
+    cleared_after_ms: int | None = None
+    """From its beginning to the gateway's `clear`."""
+    reply_after_ms: int | None = None
+    """From its end to the first agent sound heard: the response gap from outside."""
+    reply_heard_ms: int = 0
+    """Audible agent sound heard before the next item."""
+
+    @property
+    def answered(self) -> bool:
+        return self.reply_heard_ms >= HEARD_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What the caller does in one step of 20 ms."""
+
+    sound: bytes
+    voiced: bool
+    begins: bool = False
+    """The first voiced frame, or a key."""
+    interrupts: bool = False
+    """It begins a planned interruption by voice, while the agent is being played."""
+    digit: str | None = None
+    hangs_up: bool = False
+
+
+class Ear:
+    """The agent's sound as the caller perceives it."""
+
+    def __init__(self) -> None:
+        self.stretches: list[Stretch] = []
+        self._idle_since = 0
+        self._audible_at: int | None = None
+        self._from: int | None = None
+
+    @property
+    def speaking_since(self) -> int | None:
+        """When the stretch of speech going on began, or None."""
+        return self._from
+
+    def hear(self, at_ms: int, frame: bytes | None, quiet_ms: int) -> bool:
+        """Take what is being played; True when it is audible."""
+        audible = frame is not None and ulaw_level_dbfs(frame) > AUDIBLE_DBFS
+        if frame is not None:
+            self._idle_since = at_ms + FRAME_MS
+        if audible:
+            self._audible_at = at_ms + FRAME_MS
+            if self._from is None:
+                self._from = at_ms
+        elif self._from is not None and self.is_quiet(at_ms, quiet_ms):
+            self.stretches.append(Stretch(self._from, self._audible_at or at_ms))
+            self._from = None
+        return audible
+
+    def is_quiet(self, at_ms: int, quiet_ms: int) -> bool:
+        """Nothing has been played for `quiet_ms`, or nothing audible for much longer."""
+        if at_ms - self._idle_since >= quiet_ms:
+            return True
+        return at_ms - (self._audible_at or 0) >= max(STREAMED_SILENCE_MS, quiet_ms)
+
+    def finish(self, at_ms: int) -> None:
+        """The call is over; close the stretch going on."""
+        if self._from is not None:
+            self.stretches.append(Stretch(self._from, min(self._audible_at or at_ms, at_ms)))
+            self._from = None
+
+
+class _Performance:
+    """An item being performed: its steps, one per 20 ms."""
+
+    def __init__(self, item: Item, key_gap_ms: int) -> None:
+        self.item = item
+        match item:
+            case Utterance(sound=sound):
+                self._steps = [Act(frame, is_voiced(frame)) for frame in frames(sound)]
+            case Keys(digits=digits):
+                gap = [Act(noise_frame(n), voiced=False) for n in range(1, key_gap_ms // FRAME_MS)]
+                self._steps = [
+                    step
+                    for digit in digits
+                    for step in (Act(noise_frame(0), voiced=False, begins=True, digit=digit), *gap)
+                ]
+        self._steps = self._steps or [Act(noise_frame(0), voiced=False)]
+        loud = [n for n, step in enumerate(self._steps) if step.voiced or step.digit]
+        self._first, self._last = (loud[0], loud[-1]) if loud else (0, len(self._steps) - 1)
+        self._at = 0
+
+    @property
+    def done(self) -> bool:
+        return self._at >= len(self._steps)
+
+    @property
+    def begun(self) -> bool:
+        """The first voiced frame, or key, has gone out."""
+        return self._at > self._first
+
+    @property
+    def voicing(self) -> bool:
+        """The last voiced frame, or key, is still to come."""
+        return self._at <= self._last
+
+    def step(self) -> Act:
+        act = self._steps[self._at]
+        if self._at == self._first:
+            act = replace(act, begins=True)
+        self._at += 1
+        return act
+
+
+class Caller:
+    """Performs a plan; call `step` every 20 ms with what is being played."""
+
+    def __init__(self, plan: CallPlan, tell: Callable[[Moment], None]) -> None:
+        self._habits = plan.habits
+        self._hang_up_at = plan.hang_up_after
+        self._tell = tell
+        self._to_say = list(plan.items)
+        self._speaking: _Performance | None = None
+        self._waiting_since = 0
+        self._heard_ms = 0
+        self._frame = 0
+        self.ear = Ear()
+        self.said: list[Said] = []
+        self.greeted_after_ms: int | None = None
+        self.gave_up: str | None = None
+        """Why the caller hung up before the end of the plan, if so."""
+
+    @property
+    def finished(self) -> bool:
+        """Everything was said."""
+        return not self._to_say and self._speaking is None
+
+    def step(self, at_ms: int, playing: bytes | None) -> Act:
+        """Hear one frame of the agent (None: nothing is being played) and act."""
+        self._listen(at_ms, playing)
+        if self._speaking is None and self._is_next(at_ms, playing is not None):
+            self._speaking = _Performance(self._to_say.pop(0), self._habits.key_gap_ms)
+        hangs_up = self._hang_up_at is not None and at_ms >= self._hang_up_at * 1000
+        if self._speaking is not None:
+            act = self._talk(self._speaking, at_ms, playing is not None)
+            return replace(act, hangs_up=True) if hangs_up else act
+        self._frame += 1
+        hangs_up = hangs_up or self._is_over(at_ms)
+        return Act(noise_frame(self._frame), voiced=False, hangs_up=hangs_up)
+
+    def stay(self) -> None:
+        """The socket was lost, the caller was not: the plan goes on, without its early end."""
+        self._hang_up_at = None
+
+    def cleared(self, at_ms: int) -> None:
+        """The gateway sent `clear`."""
+        if self.said and self.said[-1].cleared_after_ms is None:
+            self._amend(cleared_after_ms=at_ms - self.said[-1].from_ms)
+        self._tell(Moment(at_ms, "agent", "stops (cleared)"))
+
+    def _listen(self, at_ms: int, playing: bytes | None) -> None:
+        speaking_before = self.ear.speaking_since
+        audible = self.ear.hear(at_ms, playing, self._habits.quiet_ms)
+        if audible and speaking_before is None:
+            self._tell(Moment(at_ms, "agent", "speaks"))
+        if not audible or (self._speaking is not None and self._speaking.voicing):
+            return
+        self._heard_ms += FRAME_MS
+        if not self.said:
+            if self.greeted_after_ms is None:
+                self.greeted_after_ms = at_ms
+        else:
+            self._hear_reply(at_ms)
+
+    def _hear_reply(self, at_ms: int) -> None:
+        last = self.said[-1]
+        if last.until_ms is None:
+            return
+        first = last.reply_after_ms is None
+        self._amend(
+            reply_heard_ms=last.reply_heard_ms + FRAME_MS,
+            reply_after_ms=at_ms - last.until_ms if first else last.reply_after_ms,
+        )
+
+    def _is_next(self, at_ms: int, agent_playing: bool) -> bool:
+        if not self._to_say:
+            return False
+        since = self.ear.speaking_since
+        if self._to_say[0].interrupts and agent_playing and since is not None:
+            begun = max(since, self._waiting_since)
+            return at_ms - begun >= self._habits.barge_in_after_ms and self._heard_ms > 0
+        return self._heard_ms >= HEARD_MS and self.ear.is_quiet(at_ms, self._habits.quiet_ms)
+
+    def _talk(self, speech: _Performance, at_ms: int, agent_playing: bool) -> Act:
+        had_begun, had_more = speech.begun, speech.voicing
+        act = speech.step()
+        if speech.begun and not had_begun:
+            self.said.append(Said(item=speech.item, from_ms=at_ms, barged_in=agent_playing))
+            self._tell(Moment(at_ms, "caller", _what(speech.item, barged_in=agent_playing)))
+            if agent_playing and act.digit is None and speech.item.interrupts:
+                act = replace(act, interrupts=True)
+        if had_more and not speech.voicing:
+            self._amend(until_ms=at_ms + FRAME_MS)
+        if speech.done:
+            self._speaking = None
+            self._waiting_since, self._heard_ms = at_ms, self.said[-1].reply_heard_ms
+        return act
+
+    def _is_over(self, at_ms: int) -> bool:
+        waited = at_ms - self._waiting_since
+        if self._heard_ms < HEARD_MS:
+            patience = self._habits.patience_seconds
+            if waited >= patience * 1000:
+                what = f"item {len(self.said)}" if self.said else "the call was answered"
+                self.gave_up = f"no agent sound within {patience:g} s after {what}"
+            return self.gave_up is not None
+        if self._to_say:
+            return False
+        linger = max(self._habits.quiet_ms, round(self._habits.linger_seconds * 1000))
+        return self.ear.is_quiet(at_ms, linger)
+
+    def _amend(self, **changes: int | None) -> None:
+        self.said[-1] = replace(self.said[-1], **changes)  # type: ignore[arg-type]
+
+
+def _what(item: Item, *, barged_in: bool) -> str:
+    interrupts = " (interrupting)" if barged_in else ""
+    match item:
+        case Utterance(text=text):
+            return f"says{interrupts}: {text or '(a recording)'}"
+        case Keys(digits=digits):
+            return f"presses{interrupts} {digits}"

@@ -1,0 +1,274 @@
+"""One simulated call from ringing to the last callback: markup followed, stream held, account given.
+
+The order is the carrier's: voice webhook, its verbs one by one, the media stream, the `<Connect
+action>` when the gateway closed the socket, the status callback at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from gateway.clock import Clock, SystemClock
+from gateway.simulator.caller import Caller, Moment
+from gateway.simulator.judge import Judge
+from gateway.simulator.line import Line, LineEnd, Tape, Witness
+from gateway.simulator.media_socket import open_socket
+from gateway.simulator.plan import CallPlan, GatewayTarget
+from gateway.simulator.rest_double import RestDouble
+from gateway.simulator.result import CallResult, Outcome, complaints
+from gateway.simulator.twiml import (
+    ConnectStream,
+    Dial,
+    Document,
+    Hangup,
+    Pause,
+    Play,
+    Redirect,
+    Reject,
+    Say,
+)
+from gateway.simulator.webhook import CallFailed, Webhooks
+from gateway.simulator.wire import StreamWriter
+
+MAX_DOCUMENTS: Final = 10
+"""A call that is redirected more often goes in circles."""
+
+
+async def place_call(
+    plan: CallPlan,
+    target: GatewayTarget,
+    *,
+    rest: RestDouble | None = None,
+    clock: Clock | None = None,
+    watch: Callable[[Moment], None] | None = None,
+) -> CallResult:
+    """Call the gateway in real time and follow the plan; many calls may run at once.
+
+    Never raises for what the gateway does: that is in the result. `rest` is the carrier's REST double
+    through which the gateway may hang up; `watch` is told what happens as it happens. Safe to cancel:
+    sockets are closed, no callback is sent.
+    """
+    async with aiohttp.ClientSession() as http:
+        call = _Call(plan, target, http, clock or SystemClock(), watch)
+        line = rest.line(call.sid, call.hang_up.set) if rest else contextlib.nullcontext()
+        with line:
+            await call.hold()
+        await call.report_status()
+    recording = await asyncio.to_thread(call.write_recording)
+    return call.result(recording)
+
+
+class _Call:
+    def __init__(
+        self,
+        plan: CallPlan,
+        target: GatewayTarget,
+        http: aiohttp.ClientSession,
+        clock: Clock,
+        watch: Callable[[Moment], None] | None,
+    ) -> None:
+        self._plan = plan
+        self._target = target
+        self._clock = clock
+        self._watch = watch
+        self.sid = f"CA{secrets.token_hex(16)}"
+        self.hang_up = asyncio.Event()
+        self._webhooks = Webhooks(http, target, plan, self.sid)
+        self._moments: list[Moment] = []
+        self._witness = Witness(
+            caller=Caller(plan, self._tell),
+            judge=Judge(clear_within_ms=plan.clear_within_ms),
+            tape=Tape() if plan.record else None,
+        )
+        self._streams: list[str] = []
+        self._ends: list[LineEnd] = []
+        self._problems: list[str] = []
+        self._notes: list[str] = []
+        self._rejected = False
+        self._status_sent = False
+        self._dialled_at = clock.now()
+        self._stream_began: float | None = None
+        self._ended_at = clock.now()
+        self._webhook_ms = 0
+
+    async def hold(self) -> None:
+        try:
+            document = await self._webhooks.voice()
+            self._webhook_ms = round((self._clock.now() - self._dialled_at) * 1000)
+            self._tell(Moment(0, "call", "answered by the gateway's webhook"))
+            await self._follow(document)
+        except CallFailed as failure:
+            self._problems.append(str(failure))
+        self._ended_at = self._clock.now()
+        self._witness.caller.ear.finish(self._at_ms())
+
+    async def report_status(self) -> None:
+        if self._status_sent:
+            return
+        self._status_sent = True
+        status = "busy" if self._rejected else "completed"
+        seconds = self._clock.now() - (self._stream_began or self._clock.now())
+        problem = await self._webhooks.status(status, seconds, self._clock.wall())
+        self._add_problem(problem)
+
+    def write_recording(self) -> Path | None:
+        tape, path = self._witness.tape, self._plan.record
+        if tape is None or path is None or not tape.caller:
+            return None
+        # Mixing brings its own libraries; most simulated calls are not recorded.
+        from audio.recording import mix_stereo
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mix_stereo(bytes(tape.caller), bytes(tape.agent), path)
+        return path
+
+    def result(self, recording: Path | None) -> CallResult:
+        witness = self._witness
+        return CallResult(
+            call_sid=self.sid,
+            stream_sids=tuple(self._streams),
+            outcome=self._outcome(),
+            hung_up_by=self._ends[-1].by if self._ends else None,
+            problems=(*self._problems, *self._complaints()),
+            violations=witness.judge.violations,
+            said=tuple(witness.caller.said),
+            agent_speech=tuple(witness.caller.ear.stretches),
+            greeted_after_ms=witness.caller.greeted_after_ms,
+            underruns=tuple(witness.underruns),
+            notes=tuple(self._notes),
+            moments=tuple(self._moments),
+            webhook_ms=self._webhook_ms,
+            latest_tick_ms=round(witness.latest_tick_ms),
+            seconds=round(self._ended_at - self._dialled_at, 3),
+            recording=recording,
+        )
+
+    async def _follow(self, document: Document) -> None:
+        for _ in range(MAX_DOCUMENTS):
+            for flaw in document.flaws:
+                self._witness.judge.note("S35", flaw, self._at_ms(), kind=flaw)
+            following = await self._perform(document)
+            if following is None:
+                return
+            document = following
+        raise CallFailed(f"more than {MAX_DOCUMENTS} documents: the call goes in circles")
+
+    async def _perform(self, document: Document) -> Document | None:
+        """Do the verbs in order; the document to go on with, or None when the call is over."""
+        for verb in document.verbs:
+            if self.hang_up.is_set():
+                return None
+            match verb:
+                case ConnectStream():
+                    end = await self._stream(verb)
+                    if end.by in ("caller", "rest"):
+                        return None
+                    if verb.action is not None:
+                        return await self._webhooks.document(verb.action, verb.method, {})
+                case Dial(targets, action, method):
+                    self._note(f"dialled {len(targets)} target(s)")
+                    if action is not None:
+                        done = {"DialCallStatus": "completed", "DialCallDuration": "1"}
+                        return await self._webhooks.document(action, method, done)
+                case Redirect(url, method):
+                    return await self._webhooks.document(url, method, {})
+                case Reject(reason):
+                    self._rejected = True
+                    self._note(f"rejected ({reason})")
+                    return None
+                case Hangup():
+                    return None
+                case Say(text):
+                    self._note(f"the carrier says: {text}")
+                case Play():
+                    self._note("the carrier plays a recording")
+                case Pause(seconds):
+                    self._note(f"the carrier pauses {seconds:g} s")
+        return None
+
+    async def _stream(self, verb: ConnectStream) -> LineEnd:
+        url, headers = self._webhooks.socket(verb.url)
+        stream_sid = f"MZ{secrets.token_hex(16)}"
+        async with open_socket(url, headers) as socket:
+            self._stream_began = self._stream_began or self._clock.now()
+            self._streams.append(stream_sid)
+            if self._witness.tape is not None:
+                self._witness.tape.skip_to(self._at_ms())
+            await self._tell_stream(verb, "stream-started", stream_sid)
+            line = Line(
+                socket,
+                StreamWriter(stream_sid, self.sid, self._target.account_sid),
+                self._witness,
+                stream_sid=stream_sid,
+                clock=self._clock,
+                offset_ms=self._at_ms(),
+                hang_up=self.hang_up,
+                max_seconds=self._plan.max_seconds,
+            )
+            # A socket is lost once; the stream that follows is ended by a caller who hangs up.
+            ending = "stop" if self._ends else self._plan.ending
+            end = await line.run(verb.parameters, ending, self.report_status)
+        self._ends.append(end)
+        if end.by == "lost":
+            self._witness.caller.stay()
+        self._tell(Moment(self._at_ms(), "call", _farewell(end)))
+        await self._tell_stream(verb, "stream-stopped", stream_sid)
+        return end
+
+    async def _tell_stream(self, verb: ConnectStream, event: str, stream_sid: str) -> None:
+        if verb.status_callback is None:
+            return
+        problem = await self._webhooks.stream_status(
+            verb.status_callback, event, stream_sid, self._clock.wall(), name=verb.name
+        )
+        self._add_problem(problem)
+
+    def _outcome(self) -> Outcome:
+        if self._rejected:
+            return "rejected"
+        if not self._ends or self._problems:
+            return "failed"
+        return "caller-hangup" if self._ends[-1].by == "caller" else "agent-ended"
+
+    def _complaints(self) -> list[str]:
+        if self._rejected:
+            return ["the call was rejected"]
+        if not self._ends:
+            return [] if self._problems else ["the gateway opened no media stream"]
+        return complaints(self._witness.caller, self._plan, self._ends[-1])
+
+    def _add_problem(self, problem: str | None) -> None:
+        if problem is not None:
+            self._problems.append(problem)
+
+    def _note(self, note: str) -> None:
+        self._notes.append(note)
+        self._tell(Moment(self._at_ms(), "call", note))
+
+    def _tell(self, moment: Moment) -> None:
+        self._moments.append(moment)
+        if self._watch is not None:
+            self._watch(moment)
+
+    def _at_ms(self) -> int:
+        began = self._stream_began
+        return 0 if began is None else round((self._clock.now() - began) * 1000)
+
+
+def _farewell(end: LineEnd) -> str:
+    match end.by:
+        case "caller":
+            return "the caller hung up"
+        case "rest":
+            return "the gateway hung up through the carrier's REST interface"
+        case "lost":
+            return "the media socket was lost"
+        case "gateway":
+            return f"the gateway closed the media socket ({end.close_code})"

@@ -1,0 +1,89 @@
+"""What a simulated call is to do, and whom it calls: plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """The caller says something."""
+
+    sound: bytes = field(repr=False)
+    """Mu-law, 8 kHz."""
+    text: str = ""
+    """The words, where known; compared with what was recognised."""
+    interrupts: bool = False
+    """Begin while the agent is talking instead of waiting for the turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The caller presses keys."""
+
+    digits: str
+    """`0-9 * # A-D`, in order."""
+    interrupts: bool = False
+
+
+Item = Utterance | Keys
+
+Ending = Literal["stop", "status-first", "status-only", "drop", "lost"]
+"""How a call ends that the caller's side ends:
+
+`stop` the carrier sends `stop`, then the status callback; `status-first` the callback overtakes
+`stop`; `status-only` no `stop` ever comes; `drop` the socket is reset and the caller is gone;
+`lost` the socket is reset but the caller is still there, so the carrier goes on with its markup.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """How the caller behaves; the defaults are a patient, polite person."""
+
+    quiet_ms: int = 700
+    """The agent must have been silent this long before the caller speaks."""
+    barge_in_after_ms: int = 1200
+    """An interruption begins this long after the agent began to speak."""
+    patience_seconds: float = 20.0
+    """The caller gives up when no agent sound comes for this long."""
+    linger_seconds: float = 2.0
+    """After the last reply the caller hangs up, unless the agent does so within this time."""
+    key_gap_ms: int = 240
+    """Time between two keys."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPlan:
+    """One call."""
+
+    items: tuple[Item, ...] = ()
+    """Said and pressed in this order, each when it is the caller's turn."""
+    caller: str = "+15550001111"
+    called: str = "+15550002222"
+    habits: Habits = Habits()
+    hang_up_after: float | None = None
+    """Seconds after the stream started at which the caller hangs up, whatever is going on."""
+    ending: Ending = "stop"
+    record: Path | None = None
+    """Stereo WAV to write: left the caller, right the agent as actually played."""
+    clear_within_ms: int = 1500
+    """An interruption must be answered by `clear` within this time (S17)."""
+    max_seconds: float = 300.0
+    """The call is cut off after this long, and counts as failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayTarget:
+    """A gateway and the credentials the carrier shares with it."""
+
+    connect_to: str
+    """Where it really listens, e.g. `http://127.0.0.1:8080`."""
+    public_url: str
+    """How the carrier was told to reach it; what is signed. Mapped to `connect_to`."""
+    account_sid: str
+    auth_token: str = field(repr=False)
+    voice_path: str = "/twilio/voice"
+    status_path: str = "/twilio/status"

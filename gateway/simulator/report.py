@@ -1,0 +1,196 @@
+"""A simulated call told to a reader: turn by turn, with times, and as JSON for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.simulator.caller import Said
+from gateway.simulator.plan import Keys, Utterance
+from gateway.simulator.record import LEDGER, Record, RecordedTurn
+from gateway.simulator.result import CallResult
+from gateway.simulator.words import WordErrors, word_errors
+
+WIDTH: Final = 11
+"""Columns of the time, so that texts below each other line up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One thing the caller did, beside what the gateway recorded of it."""
+
+    said: Said | None
+    """None for the greeting, and for turns the gateway began by itself."""
+    turn: RecordedTurn | None
+
+    @property
+    def word_errors(self) -> WordErrors | None:
+        """Recognised against really said; None where either is unknown."""
+        if self.said is None or self.turn is None or not isinstance(self.said.item, Utterance):
+            return None
+        return (
+            word_errors(self.said.item.text, self.turn.user_text) if self.said.item.text else None
+        )
+
+
+def clock(at_ms: int | None) -> str:
+    """`mm:ss.t` since the stream started."""
+    if at_ms is None:
+        return "--:--.-"
+    tenths = round(at_ms / 100)
+    return f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def exchanges(result: CallResult, record: Record | None) -> list[Exchange]:
+    """Pair what was said with what was recorded, in order; a caller's turn is a voice or key turn."""
+    turns = list(record.turns) if record else []
+    pairs: list[Exchange] = []
+    waiting = list(result.said)
+    for turn in turns:
+        of_caller = turn.kind in ("voice", "dtmf") and waiting
+        pairs.append(Exchange(waiting.pop(0) if of_caller else None, turn))
+    return [*pairs, *(Exchange(said, None) for said in waiting)]
+
+
+def transcript(result: CallResult, record: Record | None) -> Iterator[str]:
+    """Who said what, when, and what each answer's wait was made of."""
+    for number, exchange in enumerate(exchanges(result, record)):
+        if exchange.said is not None:
+            yield from _caller_lines(exchange.said, exchange)
+            answered_at = _sum(exchange.said.until_ms, exchange.said.reply_after_ms)
+        else:
+            answered_at = result.greeted_after_ms if number == 0 else None
+        if exchange.turn is not None:
+            yield from _agent_lines(exchange.turn, answered_at)
+        if exchange.said is not None and exchange.said.reply_after_ms is not None:
+            yield _indented(
+                f"waited {exchange.said.reply_after_ms / 1000:.2f} s, as heard on the line"
+            )
+
+
+def _caller_lines(said: Said, exchange: Exchange) -> Iterator[str]:
+    interrupting = " interrupting the agent" if said.barged_in else ""
+    match said.item:
+        case Keys(digits=digits):
+            yield f"{clock(said.from_ms):<{WIDTH}}caller presses {digits}{interrupting}"
+        case Utterance(text=text):
+            words = f'"{text}"' if text else "(a recording)"
+            yield f"{clock(said.from_ms):<{WIDTH}}caller says {words}{interrupting}"
+    if said.cleared_after_ms is not None and said.barged_in:
+        yield _indented(f"the agent fell silent {said.cleared_after_ms / 1000:.2f} s later")
+    errors = exchange.word_errors
+    if exchange.turn is not None and isinstance(said.item, Utterance):
+        wrong = f" ({errors.errors} of {errors.words} words wrong)" if errors else ""
+        yield _indented(f'recognised: "{exchange.turn.user_text}"{wrong}')
+
+
+def _agent_lines(turn: RecordedTurn, at_ms: int | None) -> Iterator[str]:
+    yield f'{clock(at_ms):<{WIDTH}}agent  says "{turn.agent_text}"'
+    if turn.interrupted:
+        yield _indented(f'interrupted; heard until "{turn.heard_text}"')
+    gap = turn.timings_ms.get("response_gap")
+    if gap is not None:
+        parts = " + ".join(
+            f"{name} {turn.timings_ms[name] / 1000:.2f}"
+            for name in LEDGER
+            if name in turn.timings_ms
+        )
+        yield _indented(f"response gap {gap / 1000:.2f} s = {parts}")
+
+
+def verdict(result: CallResult) -> Iterator[str]:
+    """What was wrong, or that nothing was."""
+    if result.ok:
+        yield f"held in order: {result.outcome}, {result.seconds:.1f} s"
+    for problem in result.problems:
+        yield f"problem: {problem}"
+    for violation in result.violations:
+        yield f"broken rule {violation}"
+    if result.underruns:
+        longest = max(underrun.gap_ms for underrun in result.underruns)
+        yield f"{len(result.underruns)} hole(s) inside the agent's speech, the longest {longest} ms"
+
+
+def as_json(result: CallResult, record: Record | None) -> dict[str, Any]:
+    """Everything above for a program; times in milliseconds since the stream started."""
+    return {
+        "call_sid": result.call_sid,
+        "ok": result.ok,
+        "outcome": result.outcome,
+        "hung_up_by": result.hung_up_by,
+        "seconds": result.seconds,
+        "webhook_ms": result.webhook_ms,
+        "greeted_after_ms": result.greeted_after_ms,
+        "problems": list(result.problems),
+        "violations": [
+            {
+                "rule": violation.rule,
+                "code": violation.code,
+                "what": violation.what,
+                "at_ms": violation.at_ms,
+                "count": violation.count,
+            }
+            for violation in result.violations
+        ],
+        "items": [_item_json(exchange) for exchange in exchanges(result, record) if exchange.said],
+        "agent_speech": [[stretch.from_ms, stretch.until_ms] for stretch in result.agent_speech],
+        "underruns": [[underrun.at_ms, underrun.gap_ms] for underrun in result.underruns],
+        "notes": list(result.notes),
+        "latest_tick_ms": result.latest_tick_ms,
+        "recording": str(result.recording) if result.recording else None,
+        "record": _record_json(record),
+    }
+
+
+def _item_json(exchange: Exchange) -> dict[str, Any]:
+    said = exchange.said
+    assert said is not None
+    errors = exchange.word_errors
+    match said.item:
+        case Keys(digits=digits):
+            what = {"kind": "keys", "digits": digits}
+        case Utterance(text=text):
+            what = {"kind": "speech", "text": text}
+    return {
+        **what,
+        "from_ms": said.from_ms,
+        "until_ms": said.until_ms,
+        "barged_in": said.barged_in,
+        "cleared_after_ms": said.cleared_after_ms,
+        "reply_after_ms": said.reply_after_ms,
+        "reply_heard_ms": said.reply_heard_ms,
+        "recognised": exchange.turn.user_text if exchange.turn else None,
+        "word_errors": errors.errors if errors else None,
+        "words": errors.words if errors else None,
+    }
+
+
+def _record_json(record: Record | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "status": record.status,
+        "end_reason": record.end_reason,
+        "conversation_id": record.conversation_id,
+        "conversation_state": record.conversation_state,
+        "turns": [
+            {
+                "kind": turn.kind,
+                "user_text": turn.user_text,
+                "agent_text": turn.agent_text,
+                "heard_text": turn.heard_text,
+                "interrupted": turn.interrupted,
+                "timings_ms": dict(turn.timings_ms),
+            }
+            for turn in record.turns
+        ],
+    }
+
+
+def _indented(text: str) -> str:
+    return " " * WIDTH + text
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second

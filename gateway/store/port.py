@@ -1,0 +1,174 @@
+"""What survives a crash: the store's port, and the values that cross it.
+
+A call is written before it is acted on: every method that changes something returns only when the
+change is durable. Times are wall seconds; the callers' clock steps are theirs to survive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.ids import CallSid, ConversationId, UserId
+
+HEARTBEAT_TTL: Final = 12.0
+"""Seconds without a heartbeat after which a replica counts as dead: three missed beats of 4 s."""
+
+SETTLED_STATES: Final = ("none", "finished", "auto-finished")
+"""Conversation states that owe the API nothing; an ended call in one of them is settled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCall:
+    """A call as the carrier's webhook announces it."""
+
+    call_sid: CallSid
+    account_sid: str
+    direction: str
+    caller: str
+    called: str
+    route: str
+    organization: str
+    service_id: str
+    candidates: tuple[UserId, ...]
+    """Users one of whom is to be leased; the first is preferred where none was ever used."""
+    replica: str
+    token_digest: str
+    """Digest of the media socket's token; the token itself is never stored."""
+    token_expires: float
+    answer: str
+    """The markup answered, so that the same webhook again gets the same bytes."""
+    record: Mapping[str, object]
+    now: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCall:
+    """A call as the store knows it."""
+
+    call_sid: CallSid
+    account_sid: str
+    user_id: UserId
+    organization: str
+    service_id: str
+    conversation_id: ConversationId | None
+    conversation_state: str
+    status: str
+    replica: str
+    ended: bool
+    token_digest: str
+    token_expires: float
+    token_used: bool
+    answer: str
+    record: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The call is stored and this user is leased to it."""
+
+    user_id: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The CallSid was stored before; nothing was changed."""
+
+    call: StoredCall
+
+
+@dataclass(frozen=True, slots=True)
+class NoUserFree:
+    """Every candidate is leased to an unsettled call; nothing was stored."""
+
+
+class CallStore(Protocol):
+    """Calls, leases of users, replicas' heartbeats and a few remembered facts.
+
+    Every method raises `StoreError` when the store cannot be reached or refuses. Where a caller is
+    cancelled (a time-out) before the change began, it does not happen; a cancelled `admit` leaves
+    nothing behind in any case.
+    """
+
+    async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
+        """In one transaction: known call, or lease the free candidate unused for longest and store the call."""
+        ...
+
+    async def renew_token(
+        self, call_sid: CallSid, digest: str, expires: float, answer: str
+    ) -> None:
+        """Give the call a new, unused token and the answer that carries it."""
+        ...
+
+    async def use_token(self, digest: str, now: float) -> StoredCall | None:
+        """Spend the token, once; None when it is unknown, used, expired or its call has ended."""
+        ...
+
+    async def token_call(self, digest: str, now: float) -> StoredCall | None:
+        """Look up what `use_token` would give, without spending the token."""
+        ...
+
+    async def save(
+        self,
+        call_sid: CallSid,
+        *,
+        record: Mapping[str, object],
+        status: str,
+        end_reason: str | None,
+        conversation_id: ConversationId | None,
+        conversation_state: str,
+        ended: bool,
+    ) -> None:
+        """Replace the call's record (taken as it is now) and its indexed facts."""
+        ...
+
+    async def release_user(self, call_sid: CallSid) -> None:
+        """End the call's lease; no effect where it has none, or the user is leased to another by now."""
+        ...
+
+    async def heartbeat(self, replica: str, now: float) -> None:
+        """Say that this replica is alive."""
+        ...
+
+    async def orphans(self, now: float, replica: str) -> list[StoredCall]:
+        """List unsettled calls, oldest first, whose replica is dead and is not `replica`."""
+        ...
+
+    async def adopt(
+        self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
+    ) -> bool:
+        """Take over a call of a dead replica; False when another was quicker or it lives again."""
+        ...
+
+    async def live_holder(self, conversation_id: ConversationId, now: float) -> StoredCall | None:
+        """Return the call of a living replica that holds this conversation and has not ended."""
+        ...
+
+    async def find_conversation(self, conversation_id: ConversationId) -> StoredCall | None:
+        """Return the latest call that had this conversation; None: it is not ours."""
+        ...
+
+    async def get(self, call_sid: CallSid) -> StoredCall | None: ...
+
+    async def calls(
+        self, limit: int, cursor: str | None = None
+    ) -> tuple[list[dict[str, object]], str | None]:
+        """Return records, newest first, and the cursor of the next page; ValueError: not our cursor."""
+        ...
+
+    async def remember(self, key: str, value: str) -> None:
+        """Keep a small fact, such as the API revision last seen."""
+        ...
+
+    async def recall(self, key: str) -> str | None: ...
+
+    async def ping(self) -> None:
+        """Return when the store would take a write; the caller bounds the wait."""
+        ...
+
+    async def flush(self) -> None:
+        """Return when every change asked for before is durable."""
+        ...

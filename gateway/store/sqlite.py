@@ -1,0 +1,152 @@
+"""Calls in one SQLite file: write-ahead log, full sync, a writing thread and a reading thread."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import StoreError
+from gateway.store import sql
+from gateway.store.lane import Lane
+from gateway.store.schema import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from gateway.clock import Clock
+    from gateway.ids import CallSid, ConversationId
+    from gateway.store.port import Admitted, Known, NewCall, NoUserFree, StoredCall
+
+BUSY_SECONDS: Final = 5.0
+"""How long one process waits for another's transaction."""
+
+
+@asynccontextmanager
+async def open_sqlite(path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
+    """Open the file, made with its folders where missing; leaving waits for what was asked for."""
+    async with (
+        Lane("store-writer", lambda: _connect_writer(path), "BEGIN IMMEDIATE") as writer,
+        Lane("store-reader", lambda: _connect_reader(path), "BEGIN") as reader,
+    ):
+        yield SqliteStore(writer, reader, clock)
+
+
+class SqliteStore:
+    """The `CallStore` port over one file; several processes of one machine may share it."""
+
+    def __init__(self, writer: Lane, reader: Lane, clock: Clock) -> None:
+        self._write = writer.run
+        self._read = reader.run
+        self._clock = clock
+
+    async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
+        values = sql.admission(new)
+        return await self._write(
+            lambda connection: sql.admit(connection, values),
+            undo=lambda connection: sql.withdraw(connection, new.call_sid, new.token_digest),
+        )
+
+    async def renew_token(
+        self, call_sid: CallSid, digest: str, expires: float, answer: str
+    ) -> None:
+        values = (digest, expires, answer, call_sid)
+        await self._write(lambda c: sql.change_call(c, sql.RENEW, values))
+
+    async def use_token(self, digest: str, now: float) -> StoredCall | None:
+        return await self._write(lambda c: sql.use_token(c, digest, now))
+
+    async def token_call(self, digest: str, now: float) -> StoredCall | None:
+        return await self._read(lambda c: sql.token_call(c, digest, now))
+
+    async def save(
+        self,
+        call_sid: CallSid,
+        *,
+        record: Mapping[str, object],
+        status: str,
+        end_reason: str | None,
+        conversation_id: ConversationId | None,
+        conversation_state: str,
+        ended: bool,
+    ) -> None:
+        facts = (status, end_reason, conversation_id, conversation_state, ended)
+        # The text is made here, not in the thread: the record is the core's and may change meanwhile.
+        values = (sql.as_json(record), *facts, call_sid)
+        await self._write(lambda c: sql.change_call(c, sql.SAVE, values))
+
+    async def release_user(self, call_sid: CallSid) -> None:
+        now = self._clock.wall()
+        await self._write(lambda c: sql.release_user(c, call_sid, now))
+
+    async def heartbeat(self, replica: str, now: float) -> None:
+        await self._write(lambda c: sql.heartbeat(c, replica, now))
+
+    async def orphans(self, now: float, replica: str) -> list[StoredCall]:
+        return await self._read(lambda c: sql.orphans(c, now, replica))
+
+    async def adopt(
+        self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
+    ) -> bool:
+        return await self._write(lambda c: sql.adopt(c, call_sid, from_replica, to_replica, now))
+
+    async def live_holder(self, conversation_id: ConversationId, now: float) -> StoredCall | None:
+        return await self._read(lambda c: sql.live_holder(c, conversation_id, now))
+
+    async def find_conversation(self, conversation_id: ConversationId) -> StoredCall | None:
+        return await self._read(lambda c: sql.find_conversation(c, conversation_id))
+
+    async def get(self, call_sid: CallSid) -> StoredCall | None:
+        return await self._read(lambda c: sql.get(c, call_sid))
+
+    async def calls(
+        self, limit: int, cursor: str | None = None
+    ) -> tuple[list[dict[str, object]], str | None]:
+        before = sql.position(cursor)
+        return await self._read(lambda c: sql.page(c, limit, before))
+
+    async def remember(self, key: str, value: str) -> None:
+        await self._write(lambda c: sql.remember(c, key, value))
+
+    async def recall(self, key: str) -> str | None:
+        return await self._read(lambda c: sql.recall(c, key))
+
+    async def ping(self) -> None:
+        # Through the writer, which takes the file's write lock: readers go on when writers cannot.
+        await self._write(lambda c: c.execute("SELECT 1").fetchone())
+
+    async def flush(self) -> None:
+        await self._write(lambda _: None)
+
+
+def _connect_writer(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Records hold numbers and what was said: nobody else's to read. The log files inherit this.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"cannot open {str(path)!r}: {error.strerror or error}") from error
+    connection = _connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        upgrade(connection)
+    except (sqlite3.Error, StoreError) as error:
+        connection.close()
+        raise StoreError(f"cannot use {str(path)!r}: {error}") from error
+    return connection
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # No implicit transactions: the lane begins and commits them.
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    return connection

@@ -1,0 +1,130 @@
+"""The operator's API: call records, for whoever holds the admin token."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+from yarl import URL
+
+from gateway.ids import CallSid
+from gateway.web.keys import ADMIN_TOKEN, LIVE_RECORDS, STORE
+from gateway.web.problems import problem
+
+PAGE_SIZE: Final = 50
+LARGEST_PAGE: Final = 200
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_get("/v1/calls", guarded(list_calls))
+    app.router.add_get("/v1/calls/{call_sid}", guarded(show_call))
+
+
+def guarded(handler: Handler) -> Handler:
+    """Let a request through to the handler only if an operator sent it; else 401 or 403."""
+
+    async def guard(request: web.Request) -> web.StreamResponse:
+        refusal = refuse_stranger(request)
+        response = refusal if refusal is not None else await handler(request)
+        # Records hold numbers and what was said: no proxy or browser is to keep them.
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    return guard
+
+
+def refuse_stranger(request: web.Request) -> web.Response | None:
+    """Return the refusal, or None for an operator: the bearer of the token.
+
+    Without a token configured, that is somebody on this very machine: the peer is loopback, and no
+    proxy stands between (a forwarding header), nor a web page elsewhere whose name was made to
+    point here (a Host that is not a loopback name).
+    """
+    token = request.app[ADMIN_TOKEN]
+    if token is None:
+        if _asked_on_this_machine(request):
+            return None
+        return problem(
+            403,
+            "set GATEWAY_ADMIN_TOKEN to use this from elsewhere; without it only this machine may",
+        )
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+        return None
+    return problem(
+        401, "the admin token is needed as a bearer token", headers={"WWW-Authenticate": "Bearer"}
+    )
+
+
+def _asked_on_this_machine(request: web.Request) -> bool:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    if not isinstance(peer, tuple) or not _is_loopback_address(str(peer[0])):
+        return False
+    if any(name.lower().startswith(("forwarded", "x-forwarded")) for name in request.headers):
+        return False
+    return _is_loopback_name(request.headers.get("Host", ""))
+
+
+def _is_loopback_name(host_header: str) -> bool:
+    try:
+        host = URL.build(scheme="http", authority=host_header).host or ""
+    except ValueError:
+        return False
+    return host.rstrip(".").lower() == "localhost" or _is_loopback_address(host)
+
+
+def _is_loopback_address(text: str) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    mapped = getattr(
+        address, "ipv4_mapped", None
+    )  # ::ffff:127.0.0.1, where both families are bound
+    return (mapped or address).is_loopback
+
+
+async def list_calls(request: web.Request) -> web.Response:
+    """Page through records, newest first; live calls as they are at this moment."""
+    limit = _page_size(request.query.get("limit"))
+    if limit is None:
+        return problem(
+            400, "the request is wrong", errors={"limit": f"must be 1 to {LARGEST_PAGE}"}
+        )
+    try:
+        stored, cursor = await request.app[STORE].calls(limit, request.query.get("cursor"))
+    except ValueError:
+        errors = {"cursor": "must be the next_cursor of an earlier page"}
+        return problem(400, "the request is wrong", errors=errors)
+    records = [_freshest(request, record) for record in stored]
+    return web.json_response({"calls": records, "next_cursor": cursor})
+
+
+async def show_call(request: web.Request) -> web.Response:
+    """Show one record."""
+    call_sid = request.match_info["call_sid"]
+    live = request.app[LIVE_RECORDS](call_sid)
+    if live is not None:
+        return web.json_response(dict(live))
+    call = await request.app[STORE].get(CallSid(call_sid))
+    if call is None:
+        return problem(404, "no call has this CallSid")
+    return web.json_response(call.record)
+
+
+def _freshest(request: web.Request, stored: Mapping[str, object]) -> Mapping[str, object]:
+    return request.app[LIVE_RECORDS](str(stored.get("call_sid"))) or stored
+
+
+def _page_size(text: str | None) -> int | None:
+    """Return the size asked for, or None when it is not one."""
+    if text is None:
+        return PAGE_SIZE
+    if not (text.isascii() and text.isdigit() and len(text) < 6):
+        return None
+    return int(text) if 1 <= int(text) <= LARGEST_PAGE else None

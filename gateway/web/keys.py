@@ -1,0 +1,23 @@
+"""What the web modules need and the application provides: typed keys, set once by `gateway/app.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from gateway.metrics import Metrics
+from gateway.store import CallStore
+
+Readiness = Callable[[], Mapping[str, str]]
+"""Why no new call can be taken: reason (`draining`, `at-capacity`) and a sentence; empty: ready."""
+
+LiveRecords = Callable[[str], Mapping[str, object] | None]
+"""The record of a call of this process by CallSid, fresher than the store's; None: not here."""
+
+STORE: Final = web.AppKey[CallStore]("store")
+METRICS: Final = web.AppKey("metrics", Metrics)
+READINESS: Final = web.AppKey[Readiness]("readiness")
+LIVE_RECORDS: Final = web.AppKey[LiveRecords]("live_records")
+ADMIN_TOKEN: Final = web.AppKey[str | None]("admin_token")

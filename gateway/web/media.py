@@ -1,0 +1,221 @@
+"""The carrier's media socket meets its call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final, assert_never
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from gateway.bridge.bridge import Bridge
+from gateway.call import events as ev
+from gateway.carriers import (
+    CallerAudio,
+    Connected,
+    DigitPressed,
+    Ignored,
+    LineEvent,
+    Malformed,
+    MarkReached,
+    StreamStarted,
+    StreamStopped,
+    Wire,
+)
+from gateway.log import bind_call, fact
+from gateway.metrics import Metrics
+from gateway.web.keys import METRICS
+from gateway.web.webhooks import DESK
+
+_log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+"""A media message of 20 ms is 400 bytes; a larger one than this is no carrier's."""
+START_SECONDS: Final = 5.0
+"""From the upgrade to `start`."""
+CLOSE_SECONDS: Final = 2.0
+MAX_MALFORMED: Final = 20
+"""In a row; a peer that sends nothing but rubbish is no carrier."""
+
+
+class SocketLine:
+    """The socket as the bridge's mouth sees it: sends are no-ops once it is gone."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._stopped = False
+
+    def stop(self) -> None:
+        """The carrier said `stop`: nothing may be sent any more."""
+        self._stopped = True
+
+    async def send(self, text: str) -> None:
+        if self._stopped or self._socket.closed:
+            return
+        try:
+            await self._socket.send_str(text)
+        except (ConnectionError, RuntimeError):
+            self._stopped = True
+
+    async def close(self, code: int = WSCloseCode.OK) -> None:
+        self._stopped = True
+        await self._socket.close(code=code)
+
+
+def add_routes(app: web.Application) -> None:
+    app.router.add_get("/twilio/media/{token}", media)
+
+
+async def media(request: web.Request) -> web.StreamResponse:
+    """Check signature and token before the upgrade, then feed the call until the stream ends."""
+    desk = request.app[DESK]
+    if desk.signatures is not None and not desk.signatures.socket(
+        request.raw_path, request.headers
+    ):
+        fact(_log, "media.unsigned", level=logging.WARNING)
+        raise web.HTTPForbidden
+    token = request.match_info["token"]
+    if desk.switchboard.ticket_holder(token) is None:
+        fact(_log, "media.token-refused", level=logging.WARNING)
+        raise web.HTTPForbidden
+    socket = web.WebSocketResponse(
+        compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_SECONDS, autoping=True
+    )
+    if not socket.can_prepare(request).ok:
+        raise web.HTTPBadRequest(text="this is a WebSocket")
+    bridge = await desk.switchboard.spend(token)
+    if bridge is None:
+        raise web.HTTPForbidden
+    await socket.prepare(request)
+    bind_call(bridge.record.call_sid)
+    stream = _Stream(socket, bridge, desk.make_wire(), request.app[METRICS], desk.account_sid)
+    await stream.run()
+    return socket
+
+
+class _Stream:
+    """One media stream: its socket, its wire, its call."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        bridge: Bridge,
+        wire: Wire,
+        metrics: Metrics,
+        account_sid: str,
+    ) -> None:
+        self._socket = socket
+        self._line = SocketLine(socket)
+        self._bridge = bridge
+        self._wire = wire
+        self._account_sid = account_sid
+        self._heard = metrics.frames_total.labels(direction="in")
+        self._errors = metrics.media_errors_total
+        self._started = False
+        self._stopped = False
+        self._malformed = 0
+
+    async def run(self) -> None:
+        """Read until the stream ends, whoever ends it."""
+        try:
+            if await self._start():
+                await self._listen()
+        finally:
+            self._bridge.lost(self._line)
+            self._line.stop()
+            await self._socket.close()
+
+    async def _start(self) -> bool:
+        """Wait for `start`, but not for ever."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not self._started and not self._socket.closed:
+                    if not await self._receive():
+                        break
+        except TimeoutError:
+            fact(_log, "media.no-start", level=logging.WARNING)
+            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
+        return self._started
+
+    async def _listen(self) -> None:
+        while await self._receive():
+            pass
+
+    async def _receive(self) -> bool:
+        """One message; False when the stream is over."""
+        message = await self._socket.receive()
+        if message.type is WSMsgType.TEXT:
+            event = self._wire.receive(message.data)
+            if type(event) is CallerAudio:  # the hot path first
+                self._heard.inc()
+                self._malformed = 0
+                self._bridge.hear(event.payload, event.timestamp_ms)
+                return True
+            return await self._rare(event)
+        if message.type is WSMsgType.BINARY:
+            return await self._rare(Malformed("binary"))
+        if message.type is WSMsgType.ERROR:
+            self._count("socket-error")
+        return False
+
+    async def _rare(self, event: LineEvent) -> bool:
+        self._bridge.last_heard = self._bridge.now()
+        match event:
+            case StreamStarted():
+                return await self._begin(event)
+            case DigitPressed():
+                self._bridge.feed(ev.DigitPressed(event.digit))
+            case MarkReached():
+                self._bridge.mouth.mark_reached(event.name)
+            case StreamStopped():
+                self._line.stop()
+                return False
+            case Malformed():
+                return await self._bad(event.reason)
+            case Ignored():
+                self._count(event.reason)
+            case Connected() | CallerAudio():
+                pass
+            case _:
+                assert_never(event)
+        return True
+
+    async def _begin(self, event: StreamStarted) -> bool:
+        """`start` must name the call the token was made for, in sound we can decode."""
+        theirs = event.call_sid != self._bridge.record.call_sid
+        if theirs or (event.account_sid and event.account_sid != self._account_sid):
+            self._count("foreign-start")
+            fact(_log, "media.foreign-start", level=logging.WARNING)
+            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            return False
+        if not event.decodable:
+            self._count("undecodable-format")
+            fact(
+                _log,
+                "media.format-refused",
+                level=logging.WARNING,
+                encoding=event.encoding,
+                rate=event.sample_rate,
+            )
+            self._bridge.refused_format = True
+            await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+            return False
+        self._started = True
+        replaced = self._bridge.attach(self._line, self._wire, event.stream_sid)
+        if replaced is not None:
+            await replaced.close()
+        return True
+
+    async def _bad(self, reason: str) -> bool:
+        """Rubbish loses nothing but itself; nothing but rubbish ends the stream."""
+        self._count(reason)
+        self._malformed += 1
+        if self._malformed == 1:
+            fact(_log, "media.malformed", level=logging.WARNING, reason=reason)
+        if self._malformed < MAX_MALFORMED:
+            return True
+        await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+        return False
+
+    def _count(self, reason: str) -> None:
+        self._errors.labels(kind=reason).inc()

@@ -1,0 +1,135 @@
+"""The carrier asks what to do with a call, and tells what became of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from gateway.bridge.switchboard import Connect, Incoming, Refuse, Switchboard
+from gateway.carriers import Answer, Signatures, Wire
+from gateway.ids import CallSid
+from gateway.log import fact, mask_number
+
+_log = logging.getLogger(__name__)
+
+MARKUP_TYPE: Final = "text/xml"
+FINAL_STATUSES: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
+"""`CallStatus` of a call that is over (status callback documentation)."""
+
+APOLOGY: Final = "We are sorry, this call cannot be connected right now. Please call again later."
+CUT_OFF: Final = "We are sorry, the connection was lost. Please call again."
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the carrier's doors need."""
+
+    switchboard: Switchboard
+    signatures: Signatures | None
+    """None: `GATEWAY_INSECURE`, no request is checked."""
+    markup: Answer
+    make_wire: Callable[[], Wire]
+    account_sid: str
+
+
+DESK: Final = web.AppKey("DESK", Desk)
+
+
+def add_routes(app: web.Application) -> None:
+    """The carrier's webhooks."""
+    app.router.add_post("/twilio/voice", voice)
+    app.router.add_post("/twilio/connected", connected)
+    app.router.add_post("/twilio/status", status)
+    app.router.add_post("/twilio/stream-status", stream_status)
+
+
+async def voice(request: web.Request) -> web.Response:
+    """A call comes in: answer at once, with everything slow already under way."""
+    desk = request.app[DESK]
+    form = await _signed_form(request)
+    sid = form.get("CallSid", "")
+    if not sid:
+        raise web.HTTPBadRequest(text="CallSid is missing")
+    account = form.get("AccountSid", "")
+    if account != desk.account_sid:
+        fact(_log, "webhook.foreign-account", level=logging.WARNING)
+        raise web.HTTPForbidden
+    incoming = Incoming(
+        call_sid=CallSid(sid),
+        account_sid=account,
+        direction=_direction(form.get("Direction", "")),
+        caller=form.get("From", ""),
+        called=form.get("To", ""),
+    )
+    fact(_log, "call.asked", call_sid=sid, caller=mask_number(incoming.caller))
+    answer = await desk.switchboard.answer(incoming)
+    if isinstance(answer, Connect):
+        return _markup(answer.document)
+    match answer:
+        case Refuse.BUSY:
+            return _markup(desk.markup.busy())
+        case Refuse.ENDED:
+            return _markup(desk.markup.hangup())
+        case Refuse.LOST:
+            return _markup(desk.markup.say_and_hangup(CUT_OFF))
+
+
+async def connected(request: web.Request) -> web.Response:
+    """The media stream is over and the caller may still be there: what is next?"""
+    desk = request.app[DESK]
+    form = await _signed_form(request)
+    bridge = desk.switchboard.find(form.get("CallSid", ""))
+    if bridge is None:
+        return _markup(desk.markup.hangup())
+    refused = bridge.refused_format
+    bridge.over()
+    return _markup(desk.markup.say_and_hangup(APOLOGY) if refused else desk.markup.hangup())
+
+
+async def status(request: web.Request) -> web.Response:
+    """The call's progress; a final status ends it, whether or not the socket has noticed."""
+    desk = request.app[DESK]
+    form = await _signed_form(request)
+    if form.get("CallStatus", "") in FINAL_STATUSES:
+        bridge = desk.switchboard.find(form.get("CallSid", ""))
+        if bridge is not None:
+            bridge.over()
+    return web.Response(status=204)
+
+
+async def stream_status(request: web.Request) -> web.Response:
+    """The only place where a refused message of ours (31951 and friends) becomes visible."""
+    form = await _signed_form(request)
+    if form.get("StreamEvent", "") == "stream-error":
+        fact(
+            _log,
+            "stream.error",
+            level=logging.WARNING,
+            call_sid=form.get("CallSid", ""),
+            detail=form.get("StreamError", "")[:200],
+        )
+    return web.Response(status=204)
+
+
+async def _signed_form(request: web.Request) -> Mapping[str, str]:
+    """The form, if the carrier signed it; 403 before anything is read into it otherwise."""
+    desk = request.app[DESK]
+    form = await request.post()
+    if desk.signatures is not None and not desk.signatures.webhook(
+        request.raw_path, form, request.headers
+    ):
+        fact(_log, "webhook.unsigned", level=logging.WARNING, path=request.path)
+        raise web.HTTPForbidden
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def _direction(value: str) -> str:
+    return "outbound" if value.startswith("outbound") else "inbound"
+
+
+def _markup(document: str) -> web.Response:
+    return web.Response(text=document, content_type=MARKUP_TYPE)

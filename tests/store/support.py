@@ -1,0 +1,93 @@
+"""What the store's tests build on: a clock that jumps, announced calls, shorthand."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.ids import CallSid, ConversationId, UserId
+from gateway.store import Admitted, CallStore, NewCall, StoredCall, open_store
+
+START = 1_000_000.0
+"""Wall time at which every test begins."""
+
+
+class JumpClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def now(self) -> float:
+        return self.time
+
+    def wall(self) -> float:
+        return self.time
+
+
+@dataclass
+class Backend:
+    """One store's place; open it as often as a test has replicas or restarts."""
+
+    url: str
+    clock: JumpClock
+
+    def open(self) -> AbstractAsyncContextManager[CallStore]:
+        return open_store(self.url, self.clock)
+
+
+def new_call(call_sid: str = "CA1", users: tuple[str, ...] = ("u1",), **changes: Any) -> NewCall:
+    values: dict[str, Any] = {
+        "call_sid": CallSid(call_sid),
+        "account_sid": "AC1",
+        "direction": "inbound",
+        "caller": "+15550001111",
+        "called": "+15550002222",
+        "route": "",
+        "organization": "org",
+        "service_id": "5a9db0c55a9db0c55a9db0c5",
+        "candidates": tuple(UserId(user) for user in users),
+        # No process table can tell of a machine that is not this one: only heartbeats can.
+        "replica": "elsewhere:1:1:aaaa",
+        "token_digest": f"digest-of-{call_sid}",
+        "token_expires": START + 60,
+        "answer": f"<Response>{call_sid}</Response>",
+        "record": {"call_sid": call_sid, "status": "ringing"},
+        "now": START,
+    }
+    return NewCall(**(values | changes))
+
+
+def leased(user: str) -> Admitted:
+    return Admitted(UserId(user))
+
+
+async def stored(store: CallStore, call_sid: str) -> StoredCall:
+    call = await store.get(CallSid(call_sid))
+    assert call is not None
+    return call
+
+
+async def save(
+    store: CallStore,
+    call_sid: str,
+    state: str = "open",
+    *,
+    ended: bool = False,
+    record: dict[str, object] | None = None,
+    conversation: str | None = "c1",
+) -> None:
+    await store.save(
+        CallSid(call_sid),
+        record={} if record is None else record,
+        status="completed" if ended else "listening",
+        end_reason="caller-hangup" if ended else None,
+        conversation_id=None if conversation is None else ConversationId(conversation),
+        conversation_state=state,
+        ended=ended,
+    )
+
+
+async def end(store: CallStore, call_sid: str, state: str = "finished") -> None:
+    await save(store, call_sid, state, ended=True, conversation=f"conversation-of-{call_sid}")
