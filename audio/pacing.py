@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from audio.types import FRAME_SAMPLES, SAMPLE_RATE
 
+LONGEST_LAG = 1.0
+"""Seconds; a mark later than this tells of a carrier that paused, not of a long way."""
+
 
 class Playout:
     """One carrier stream's playback buffer, as far as it can be known from here.
 
-    Starts from the assumption that a byte plays as soon as those before it have played; a mark that
-    comes back later than that corrects the clock (the network takes its time), one that comes back
-    sooner does not: sound cannot play faster than real time.
+    A byte is taken to play as soon as those before it have played. Marks that come back later than
+    that measure the way to the caller and back (`lag`), which counts for what was heard but not for
+    how much may be sent: what is under way there is as good as buffered.
     """
 
     def __init__(self, lookahead_ms: int = 400) -> None:
         self._lookahead = lookahead_ms / 1000
         self._sent = 0
         self._end = 0.0
+        self._lag = 0.0
         self._marks: dict[str, int] = {}
 
     @property
@@ -39,13 +43,14 @@ class Playout:
         return max(0.0, self._end - now)
 
     def heard(self, now: float) -> int:
-        """Position up to which sound has been played."""
-        return max(0, self._sent - round(self.buffered(now) * SAMPLE_RATE))
+        """Position up to which sound has reached the caller."""
+        return max(0, self._sent - round(self.buffered(now - self._lag) * SAMPLE_RATE))
 
     def room(self, now: float) -> int:
         """Bytes that may be sent now, whole frames."""
         seconds = self._lookahead - self.buffered(now)
-        return max(0, int(seconds * SAMPLE_RATE / FRAME_SAMPLES + 1e-6)) * FRAME_SAMPLES
+        # a timer may fire a rounding error early: a hundredth of a frame is no reason to wait again
+        return max(0, int(seconds * SAMPLE_RATE / FRAME_SAMPLES + 0.01)) * FRAME_SAMPLES
 
     def time_of_room(self, size: int) -> float:
         """When `size` bytes may be sent."""
@@ -66,11 +71,11 @@ class Playout:
         """The carrier says that the mark was reached; returns its position, None if unknown."""
         position = self._marks.pop(name, None)
         if position is not None:
-            self._end = max(self._end, now + (self._sent - position) / SAMPLE_RATE)
+            due = self._end - (self._sent - position) / SAMPLE_RATE
+            self._lag = min(max(0.0, now - due), LONGEST_LAG)
         return position
 
     def clear(self, now: float) -> None:
         """The carrier was told to drop what it holds; marks out there mean nothing any more."""
-        self._sent = self.heard(now)
         self._end = min(self._end, now)
         self._marks.clear()

@@ -42,15 +42,15 @@ class _CallContext:
 _CONTEXT: ContextVar[_CallContext | None] = ContextVar("call", default=None)
 
 
-def bind(*, call_sid: str | None = None, conversation_id: str | None = None) -> None:
-    """Say what this task works for; the lines of tasks it starts from now on say it too.
+def bind_call(call_sid: str) -> None:
+    """Name the call this task works for; the lines of tasks it starts from now on name it too."""
+    _CONTEXT.set(_CallContext(call_sid))
 
-    A call's conversation is known later than the call: naming it reaches all of the call's tasks.
-    """
-    if call_sid is not None:
-        _CONTEXT.set(_CallContext(call_sid))
+
+def bind_conversation(conversation_id: str) -> None:
+    """Name the conversation of the bound call: it is known later, and for all of the call's tasks."""
     context = _CONTEXT.get()
-    if conversation_id is not None and context is not None:
+    if context is not None:
         context.conversation_id = conversation_id
 
 

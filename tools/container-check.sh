@@ -9,8 +9,9 @@
 # A minimal Debian from debootstrap with that CPython in its /usr/local stands in for the official
 # python:3.12-slim, and buildah runs the Dockerfile's own steps on it. The locked wheels are fetched
 # beforehand with this machine's pip settings; the build itself has no index. Then each image is
-# looked at and run as process 1 of a process namespace: it must become healthy by its own
-# HEALTHCHECK and end with status 0 on SIGTERM.
+# looked at and run as process 1, without any network but a loopback device: it must become healthy
+# by its own HEALTHCHECK and end with status 0 on SIGTERM. In between, with both images, a simulated
+# caller talks with the sandbox's agent through the gateway.
 #
 # Takes minutes and some 4 GB, and needs root on Debian with the packages debootstrap and buildah.
 # Where that is not so it says what is missing and exits with 3: nothing was checked. 1: a check failed.
@@ -36,21 +37,22 @@ done
 # ---- what is needed
 [ "$(uname -s)" = Linux ] || cannot "this is not Linux"
 [ "$(id -u)" = 0 ] || cannot "root is needed for chroot, mounts and file owners"
-for tool in debootstrap buildah unshare; do
+targets=${targets:-gateway sandbox}
+for tool in debootstrap buildah unshare nsenter; do
   command -v "$tool" >/dev/null || cannot "$tool is missing (Debian: apt-get install debootstrap buildah)"
 done
 [ "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = 3.12 ] ||
   cannot "$python is no CPython 3.12 (name one with --python)"
 prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
 [ "$prefix" != /usr ] || cannot "$python belongs to the system; one with a prefix of its own is needed"
-unshare --fork --pid --mount true 2>/dev/null || cannot "process and mount namespaces are not allowed"
+unshare --fork --pid --mount --net true 2>/dev/null || cannot "namespaces are not allowed"
 
 work=${kept:-$(mktemp -d)}
 mkdir -p "$work"
 work=$(cd "$work" && pwd)
 mounted='' running=''
 clean_up() {
-  [ -z "$running" ] || kill -KILL "$running" 2>/dev/null || true
+  for process in $running; do kill -KILL "$process" 2>/dev/null || true; done
   for container in $mounted; do image_tool rm "$container" >/dev/null 2>&1 || true; done
   [ -n "$kept" ] || rm -rf "$work"
 }
@@ -89,6 +91,7 @@ build() {
     { grep ERROR "$work/wheels-$1.log" >&2; fail "not every package could be had as a wheel"; }
   printf '[global]\nno-index = true\nfind-links = /wheels\n' >"$work/pip.conf"
   say "building $1"
+  image_tool rmi --prune >/dev/null 2>&1 || true # what earlier runs with the same --work left
   image_tool bud --quiet --format docker --isolation chroot --pull-never --target "$1" --tag "$1" \
     --volume "$work/wheels:/wheels:ro" --volume "$work/pip.conf:/etc/pip.conf:ro" \
     --file Dockerfile . >"$work/build-$1.log" 2>&1 || { tail -n 25 "$work/build-$1.log" >&2; fail "building $1"; }
@@ -116,68 +119,94 @@ look_at() {
   say "$1 is $(du -sm "$root/opt/venv" | cut -f1) MB of packages on $(du -sm "$work/base" | cut -f1) MB of base"
 }
 
-# ---- run it: `inside TARGET SETTING=VALUE... -- COMMAND...` as the image's user, in its environment
+# ---- run them: in one network of their own, which is nothing but a loopback device
+open_network() {
+  unshare --net sleep 3600 &
+  network=$!
+  running=$network
+  while [ "$(readlink "/proc/$network/ns/net")" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.1; done
+  # Interface flags up, loopback, running: `ip link set lo up` without needing iproute2.
+  nsenter --target "$network" --net "$python" -c '
+import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh14x", b"lo", 0x49))'
+}
+
+# inside TARGET SETTING=VALUE... -- COMMAND...: as process 1, as the image's user, in its environment
 inside() {
   target=$1
   shift
   settings=$(configured "$target" Env)
-  while [ "$1" != -- ]; do settings="$settings
-$1"; shift; done
+  while [ "$1" != -- ]; do settings="$settings $1"; shift; done
   shift
-  # The settings hold no blanks; everything else of the environment stays outside.
-  # shellcheck disable=SC2086,SC2016
-  exec unshare --fork --pid --mount --kill-child sh -c '
+  # shellcheck disable=SC2016,SC2086 # expanded by the inner shell; the settings hold no blanks
+  exec nsenter --target "$network" --net unshare --fork --pid --mount --kill-child sh -c '
     root=$1; shift
     mount --rbind /dev "$root/dev" && mount -t proc proc "$root/proc"
     exec chroot --userspec=10001:10001 "$root" /usr/bin/env -i --chdir=/data "$@"
-  ' sh "$root" $settings "$@"
+  ' sh "$(cat "$work/$target.root")" $settings "$@"
 }
 
-run() {
-  target=$1 port=$2
-  shift 2
-  say "running $target"
+give_up() { tail -n 25 "$work/$1.log" >&2; fail "$1 $2"; }
+
+start() {
+  say "running $1"
   # shellcheck disable=SC2046 # the words of CMD hold no blanks
-  (inside "$target" "$@" -- voice-gateway $(configured "$target" Cmd)) >"$work/run-$target.log" 2>&1 &
-  running=$!
-  healthcheck=$(image_tool inspect --type image "$target" | "$python" -c '
+  (inside "$@" -- voice-gateway $(configured "$1" Cmd)) >"$work/$1.log" 2>&1 &
+  echo $! >"$work/$1.pid"
+  running="$running $!"
+  probe=$(image_tool inspect --type image "$1" | "$python" -c '
 import json, sys
 test = json.load(sys.stdin)["Docker"]["config"]["Healthcheck"]["Test"]
 assert test[:3] == ["CMD", "python", "-c"], test
 print(test[3])')
   tries=0
-  until (inside "$target" "$@" -- python -c "$healthcheck") >/dev/null 2>&1; do
+  until (inside "$@" -- python -c "$probe") >/dev/null 2>&1; do
     tries=$((tries + 1))
-    [ "$tries" -lt 60 ] || { tail -n 20 "$work/run-$target.log" >&2; fail "$target did not become healthy"; }
-    kill -0 "$running" 2>/dev/null || { tail -n 20 "$work/run-$target.log" >&2; fail "$target ended by itself"; }
+    [ "$tries" -lt 60 ] || give_up "$1" "did not become healthy"
+    kill -0 "$(cat "$work/$1.pid")" 2>/dev/null || give_up "$1" "ended by itself"
     sleep 0.5
   done
-  first=$(cat "/proc/$running/task/$running/children")
+  say "$1 is healthy"
+}
+
+stop() {
+  outer=$(cat "$work/$1.pid")
+  first=$(cat "/proc/$outer/task/$outer/children")
   kill -TERM "${first% }"
   status=0
-  wait "$running" || status=$?
-  running=''
-  [ "$status" = 0 ] || { tail -n 20 "$work/run-$target.log" >&2; fail "$target ended with $status on SIGTERM"; }
-  say "$target was healthy on port $port and ended with 0 on SIGTERM"
+  wait "$outer" || status=$?
+  [ "$status" = 0 ] || give_up "$1" "ended with $status on SIGTERM"
+  say "$1 ended with 0 on SIGTERM"
 }
 
 [ -e "$work/base/.ready" ] || make_base
-for target in ${targets:-gateway sandbox}; do
+for target in $targets; do
   build "$target"
   container=$(image_tool from --pull-never "$target")
   mounted="$mounted $container"
   root=$(image_tool mount "$container")
+  echo "$root" >"$work/$target.root"
   look_at "$target"
-  case $target in
-    sandbox) run sandbox 8090 ;;
-    gateway)
-      # Nobody answers at this API address: the gateway must serve its health all the same.
-      run gateway 8080 GATEWAY_PUBLIC_URL=https://gateway.example.com GATEWAY_HOST=127.0.0.1 \
-        AMIGO_BASE_URL=http://127.0.0.1:9 AMIGO_ORGANIZATION_ID=check AMIGO_API_KEY=check \
-        AMIGO_API_KEY_ID=check AMIGO_USER_ID=check AMIGO_SERVICE_ID=0123456789abcdef01234567 \
-        TWILIO_ACCOUNT_SID=AC00000000000000000000000000000001 TWILIO_AUTH_TOKEN=check \
-        TWILIO_API_BASE_URL=http://127.0.0.1:9
-      ;;
-  esac
 done
+
+# Credentials of the sandbox's defaults; the carrier's are made up and used on the loopback only.
+carrier='TWILIO_ACCOUNT_SID=AC00000000000000000000000000000001 TWILIO_AUTH_TOKEN=container-check
+  TWILIO_API_BASE_URL=http://127.0.0.1:8099 GATEWAY_PUBLIC_URL=https://gateway.example.com'
+amigo='AMIGO_BASE_URL=http://127.0.0.1:8090 AMIGO_ORGANIZATION_ID=sandbox AMIGO_API_KEY=sandbox-key
+  AMIGO_API_KEY_ID=sandbox-key-id AMIGO_USER_ID=sandbox-caller AMIGO_SERVICE_ID=5a9db0c55a9db0c55a9db0c5'
+open_network
+case $targets in *sandbox*) start sandbox ;; esac
+# shellcheck disable=SC2086 # lists of settings
+case $targets in *gateway*) start gateway $carrier $amigo ;; esac
+# shellcheck disable=SC2086
+case $targets in
+  *gateway*sandbox* | *sandbox*gateway*)
+    say "calling the gateway, with a phone out of the sandbox's image"
+    speech=/opt/venv/lib/python3.12/site-packages/gateway/simulator/speech
+    (inside sandbox $carrier -- voice-gateway call --gateway http://127.0.0.1:8080 \
+      --wav $speech/one-moment-please.wav $speech/goodbye.wav) >"$work/call.log" 2>&1 || give_up call "failed"
+    grep -E 'caller|agent' "$work/call.log" >&2 || true
+    ;;
+esac
+for target in $targets; do stop "$target"; done
 say "all checks passed"

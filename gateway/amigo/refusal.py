@@ -39,7 +39,7 @@ _REQUEST_IDS: Final = (
     "cf-ray",
 )
 _TAG: Final = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_LONG_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])\+?\d(?:[ ().-]?\d){6,}(?![0-9A-Za-z])")
+_LONG_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])\+?\d(?:[ ().-]{0,2}\d){6,}(?![0-9A-Za-z])")
 
 
 def refusal(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
@@ -42,10 +42,10 @@ class Request:
     method: str
     url: str
     """Complete and already percent-encoded."""
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | Recording | None = None
-    secrets: tuple[str, ...] = ()
-    """Header values that must never show in an error's text."""
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes | Recording | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What must never show in an error's text, should the service quote it."""
 
     def with_token(self, token: str) -> Request:
         """The same request, made by the user whom the token names."""
@@ -73,7 +73,7 @@ class Requests:
             ("x-api-key-id", options.api_key_id),
             ("x-user-id", user),
         )
-        return replace(request, headers=request.headers + keys, secrets=(options.api_key,))
+        return replace(request, headers=request.headers + keys)
 
     def create(self, revision: Revision, service_id: str, version_set: str) -> Request:
         body = {"service_id": service_id, "service_version_set_name": version_set}
@@ -157,6 +157,7 @@ class Requests:
             method="GET",
             url=_with_query(url, query),
             headers=self._headers("application/json"),
+            secrets=(self._options.api_key,),
         )
 
     def _post(
@@ -176,6 +177,7 @@ class Requests:
             url=_with_query(url, query),
             headers=(*self._headers(accept), *kind),
             body=body,
+            secrets=(self._options.api_key,),
         )
 
     def _headers(self, accept: str) -> tuple[tuple[str, str], ...]:

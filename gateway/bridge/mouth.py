@@ -206,8 +206,8 @@ class Mouth:
             if item is None:
                 break
             room = self._playout.room(now)
-            size = min(self._message, max(item.speech.pending, FRAME_SAMPLES))
-            if room < min(size, self._message):
+            size = min(self._message, -(-item.speech.pending // FRAME_SAMPLES) * FRAME_SAMPLES)
+            if room < size:
                 return self._earliest(self._playout.time_of_room(size))
             if not await self._send_piece(item, line, wire, now):
                 break
@@ -291,8 +291,7 @@ class Mouth:
     def _heard_at(self, item: _Item) -> float:
         if not item.segments:
             return 0.0
-        end = self._playout.end if self._playout.position == sum(item.segments[-1]) else item.ends
-        return end if item.last_mark is None else end + MARK_GRACE
+        return item.ends if item.last_mark is None else item.ends + MARK_GRACE
 
     def _first_heard(self, item: _Item, at: float) -> None:
         if not item.heard:

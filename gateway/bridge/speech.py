@@ -21,6 +21,8 @@ class Speech:
         self, ulaw: bytes = b"", *, closed: bool = False, limit_seconds: float = 120.0
     ) -> None:
         self._data = bytearray(ulaw)
+        if closed:
+            self._data += _PAD * (-len(self._data) % FRAME_SAMPLES)
         self._limit = int(limit_seconds * SAMPLE_RATE)
         self._roomy = asyncio.Event()
         self._roomy.set()

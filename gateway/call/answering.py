@@ -127,6 +127,7 @@ class Answering(Listening):
 
     def _reply_over(self, turn: Turn, now: float) -> None:
         """The reply was heard to its end, or had no sound."""
+        turn.heard = True
         if turn.ends:
             self._end_with(turn, now)
             return

@@ -57,6 +57,8 @@ class Turn:
     """The agent ended the conversation with this turn."""
     audible: bool = False
     """Some of the reply's sound has arrived."""
+    heard: bool = False
+    """The reply was played to its end."""
     item: int | None = None
     """The playback item of the reply, once it was asked to be said."""
     tries: Tries = field(default_factory=Tries)

@@ -175,7 +175,7 @@ class Life:
             return
         self._close_talk("agent-ended", now)
         queued = any(item.turn == turn.index for item in self.voice.queue)
-        if not queued and turn.audible:
+        if not queued and turn.audible and not turn.heard:
             turn.item = self.voice.reply(turn.index).id
         if not self.voice.queue:
             self._hang_up(now)

@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 from gateway.errors import BadSetting, ConfigError
 
 if TYPE_CHECKING:
+    from gateway.sandbox.engines import Voice
     from gateway.settings import Settings
     from gateway.simulator import CallPlan, CallResult, GatewayTarget, Item, Moment, RestDouble
+    from gateway.simulator.record import Record
 
 HELP = "a simulated phone: call a gateway with recordings, spoken text or keys"
 
@@ -37,15 +39,13 @@ class _Next(argparse.Action):
 
     def __call__(
         self,
-        parser: argparse.ArgumentParser,
+        _parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
         values: Any,
-        option_string: str | None = None,
+        _option: str | None = None,
     ) -> None:
-        script = [*(getattr(namespace, "script", None) or [])]
-        for value in values or [None]:
-            script.append((self.const, value))
-        namespace.script = script
+        given = [(self.const, value) for value in values or [None]]
+        namespace.script = [*getattr(namespace, "script", []), *given]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +82,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="caller", default="+15550001111", help="calling number")
     parser.add_argument("--to", dest="called", default="+15550002222", help="number called")
     parser.add_argument(
-        "--hang-up-after", type=_seconds, metavar="S", help="hang up this many seconds into the call"
+        "--hang-up-after",
+        type=_seconds,
+        metavar="S",
+        help="hang up this many seconds into the call",
     )
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="stereo WAV: caller left, agent right as played"
@@ -106,19 +109,20 @@ def run(args: argparse.Namespace) -> int:
     return asyncio.run(_call(plan, target, settings, as_json=args.json))
 
 
-async def _call(
-    plan: CallPlan, target: GatewayTarget, settings: Settings, *, as_json: bool
-) -> int:
+async def _call(plan: CallPlan, target: GatewayTarget, settings: Settings, *, as_json: bool) -> int:
     from gateway.simulator import place_call
     from gateway.simulator.record import fetch_record
     from gateway.simulator.report import as_json as document
 
     async with _rest(settings) as rest:
         result = await place_call(plan, target, rest=rest, watch=_tell)
-    found = await fetch_record(target.connect_to, result.call_sid, settings.gateway_admin_token)
-    record = None if isinstance(found, str) else found
-    if isinstance(found, str) and result.stream_sids:
-        print(f"without the gateway's own record: {found}", file=sys.stderr)
+    record = None
+    if result.stream_sids:
+        found = await fetch_record(target.connect_to, result.call_sid, settings.gateway_admin_token)
+        if isinstance(found, str):
+            print(f"without the gateway's own record: {found}", file=sys.stderr)
+        else:
+            record = found
     if as_json:
         print(json.dumps(document(result, record), indent=2))
     else:
@@ -126,7 +130,7 @@ async def _call(
     return 0 if result.ok else 1
 
 
-def _print_report(result: CallResult, record: Any) -> None:
+def _print_report(result: CallResult, record: Record | None) -> None:
     from gateway.simulator.report import transcript, verdict
 
     lines = [*transcript(result, record), *verdict(result)]
@@ -196,7 +200,7 @@ def _items(script: Iterable[tuple[str, Any]]) -> Iterator[Item]:
     from gateway.simulator import Keys, Utterance
 
     interrupts = False
-    voice = None
+    voice: Voice | None = None
     for kind, value in script:
         if kind == "barge-in":
             if interrupts:
@@ -232,13 +236,13 @@ def _wav(path: Path) -> bytes:
         raise _usage("--wav", f"{path}: {error}") from error
 
 
-def _voice() -> Any:
+def _voice() -> Voice:
     from gateway.sandbox.engines import load_engines
 
     return load_engines("speech").voice
 
 
-def _spoken(voice: Any, text: str) -> bytes:
+def _spoken(voice: Voice, text: str) -> bytes:
     from gateway.simulator.sound import from_pcm
 
     if not text.strip():

@@ -77,7 +77,9 @@ class Turn:
         self.conversation.running = ""
         self._house.settle(self)
 
-    def message(self, kind: MessageKind, text: str, *, voice: bool, message_id: str = "") -> Message:
+    def message(
+        self, kind: MessageKind, text: str, *, voice: bool, message_id: str = ""
+    ) -> Message:
         """A message of this interaction, dated now; not stored until it is committed."""
         stamp = self._house.clock.wall()
         return Message(message_id or new_id(), self.interaction_id, stamp, kind, text, voice)
@@ -107,9 +109,7 @@ class Conversations:
     ) -> Turn:
         """Open a conversation; 409 while a related call runs, 400 while another is unfinished."""
         related = [
-            other
-            for other in self
-            if other.user_id == who.user and other.service_id == service_id
+            other for other in self if other.user_id == who.user and other.service_id == service_id
         ]
         if any(other.running for other in related):
             raise Refusal(409, "a related operation is in progress", rule="9")
@@ -172,5 +172,3 @@ class Conversations:
         born_dead = not turn.committed and conversation.interactions == 0
         if born_dead and self._options.failed_create == "remove":
             self._all.pop(conversation.id, None)
-
-

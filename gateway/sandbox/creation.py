@@ -15,7 +15,12 @@ from gateway.sandbox.options import SandboxOptions
 from gateway.sandbox.queries import is_id
 
 _SEED_FIELDS: Final = frozenset({"service_id", "service_version_set_name"})
-_CURRENT_FIELDS: Final = _SEED_FIELDS | {"initial_message", "initial_message_type", "tags", "is_test"}
+_CURRENT_FIELDS: Final = _SEED_FIELDS | {
+    "initial_message",
+    "initial_message_type",
+    "tags",
+    "is_test",
+}
 _TAG_KEY: Final = re.compile(r"[\w\s_]+")
 MAX_TAGS: Final = 20
 MAX_TAG_VALUE: Final = 100
@@ -92,7 +97,9 @@ def _tags(body: dict[str, Any]) -> dict[str, str | None]:
         raise invalid("body", "tags", f"must be an object of at most {MAX_TAGS}", rule="11")
     for key, value in tags.items():
         if not _TAG_KEY.fullmatch(key):
-            raise invalid("body", "tags", "keys are letters, digits, underscores, blanks", rule="11")
+            raise invalid(
+                "body", "tags", "keys are letters, digits, underscores, blanks", rule="11"
+            )
         if value is not None and not (isinstance(value, str) and 1 <= len(value) <= MAX_TAG_VALUE):
             raise invalid("body", "tags", "values have 1 to 100 characters, or are null", rule="11")
     return tags

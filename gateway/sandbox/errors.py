@@ -34,6 +34,4 @@ class Refusal(Exception):  # noqa: N818 - reads as the sentence it is
 
 def invalid(where: str, name: str, problem: str, *, rule: str) -> Refusal:
     """422 in the shape of the service's validation library: `where` is path, query, header or body."""
-    return Refusal(
-        422, [{"loc": [where, name], "msg": problem, "type": "value_error"}], rule=rule
-    )
+    return Refusal(422, [{"loc": [where, name], "msg": problem, "type": "value_error"}], rule=rule)

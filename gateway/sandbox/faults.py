@@ -15,9 +15,20 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
 
-OPERATIONS: Final = ("sign-in", "create", "interact", "finish", "list", "messages", "services")
+OPERATIONS: Final = (
+    "sign-in",
+    "create",
+    "interact",
+    "finish",
+    "list",
+    "messages",
+    "services",
+    "openapi",
+)
 _STREAMS: Final = ("create", "interact")
-_SYNTAX: Final = re.compile(r"(?P<name>[a-z0-9-]+)=(?P<rate>[0-9.]+)(:(?P<count>\d+))?(@(?P<ms>\d+))?")
+_SYNTAX: Final = re.compile(
+    r"(?P<name>[a-z0-9-]+)=(?P<rate>[0-9.]+)(:(?P<count>\d+))?(@(?P<ms>\d+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +44,21 @@ class FaultKind:
 KINDS: Final[Mapping[str, FaultKind]] = MappingProxyType(
     {
         "late-create": FaultKind("the answer to create begins late", 3000, ("create",)),
-        "late-finish": FaultKind("finish takes long, the conversation is busy meanwhile", 1000, ("finish",)),
+        "late-finish": FaultKind(
+            "finish takes long, the conversation is busy meanwhile", 1000, ("finish",)
+        ),
         "late-eof": FaultKind("the connection ends long after interaction-complete", 2000),
         "stall-think": FaultKind("the agent thinks much longer", 20_000),
-        "filler": FaultKind("an action-too-long event with a spoken WAV while the agent thinks long", 800),
+        "filler": FaultKind(
+            "an action-too-long event with a spoken WAV while the agent thinks long", 800
+        ),
         "filler-text": FaultKind("an action-too-long event with text only", 800),
         "slow-drip": FaultKind("the reply arrives in 1 KiB crumbs, this long apart", 20),
         "error-before": FaultKind("an error event before the first piece: the interaction is void"),
         "error-mid": FaultKind("an error event after the second piece: the interaction is void"),
-        "error-after": FaultKind("an error event after interaction-complete: it stands, and is over"),
+        "error-after": FaultKind(
+            "an error event after interaction-complete: it stands, and is over"
+        ),
         "cut-create": FaultKind("connection reset after conversation-created", 0, ("create",)),
         "cut-before-reply": FaultKind("connection reset before the first piece"),
         "cut-mid-reply": FaultKind("connection reset after the second piece"),

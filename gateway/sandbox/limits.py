@@ -12,7 +12,14 @@ from gateway.sandbox.errors import Refusal
 from gateway.sandbox.options import LimitScope, Revision
 
 WINDOW_S: Final = 60.0
-_COMMON: Final = {"sign-in": 5, "create": 5, "interact": 15, "finish": 5, "list": 15, "services": 50}
+_COMMON: Final = {
+    "sign-in": 5,
+    "create": 5,
+    "interact": 15,
+    "finish": 5,
+    "list": 15,
+    "services": 50,
+}
 PER_MINUTE: Final = MappingProxyType(
     {
         "2025-06": MappingProxyType({**_COMMON, "messages": 60}),

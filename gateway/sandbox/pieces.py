@@ -79,8 +79,7 @@ def align(text: str, start_ms: int, length_ms: int) -> Alignment:
     """Spread the characters evenly over the time they take; a blank follows the last."""
     spread = f"{text} "
     return [
-        (start_ms + length_ms * at // len(spread), character)
-        for at, character in enumerate(spread)
+        (start_ms + length_ms * at // len(spread), character) for at, character in enumerate(spread)
     ]
 
 

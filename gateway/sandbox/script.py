@@ -92,7 +92,9 @@ ANSWERS: Final = MappingProxyType(
 ANSWER_WORDS: Final = 4
 
 DIGITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-DIGIT_WORDS: Final = MappingProxyType({**{word: str(n) for n, word in enumerate(DIGITS)}, "oh": "0"})
+DIGIT_WORDS: Final = MappingProxyType(
+    {**{word: str(n) for n, word in enumerate(DIGITS)}, "oh": "0"}
+)
 NUMBER_DIGITS: Final = 3
 """Fewer spoken digits than this are words of a sentence, not a telephone number."""
 READ_BACK_WORDS: Final = 30

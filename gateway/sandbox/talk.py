@@ -34,11 +34,11 @@ async def create(request: web.Request) -> web.StreamResponse:
     voice = message_format(request.query, "response_format", rule="7") == "voice"
     actions = action_filter(request.query, sandbox.options)
     wanted = await read_create(request, sandbox.options)
-    late = sandbox.strike("late-create", entry)
     with sandbox.conversations.start(
         request[IDENTITY], wanted.service_id, wanted.version_set, wanted.tags
     ) as turn:
         entry.conversation_id = turn.conversation.id
+        late = sandbox.strike("late-create", entry)
         if late is not None:
             await asyncio.sleep(late.ms / 1000)
         stream = EventStream(sandbox, entry, request, 201)

@@ -110,7 +110,10 @@ def _kind_and_message(fields: list[Field]) -> tuple[TurnKind, Field]:
             return "skip", messages[0]
         case _:
             raise invalid(
-                "body", "initial_message_type", "is required: user-message, external-event or skip", rule="17"
+                "body",
+                "initial_message_type",
+                "is required: user-message, external-event or skip",
+                rule="17",
             )
 
 
@@ -122,7 +125,9 @@ def _events(fields: list[Field], now: float, conversation_start: float) -> tuple
     times = [_moment(stamp) for stamp in stamps]
     if times != sorted(times) or any(not conversation_start <= at <= now for at in times):
         raise Refusal(
-            400, "external event timestamps must be in order, in the past and in the conversation", rule="17"
+            400,
+            "external event timestamps must be in order, in the past and in the conversation",
+            rule="17",
         )
     return tuple(_text(content, rule="17") for content in contents)
 
@@ -156,7 +161,9 @@ async def _recording(
 
 def _agree(config: AudioConfig, rate: int) -> None:
     if (config.frame_rate, config.sample_width) != (rate, 2):
-        raise Refusal(400, f"the WAV header says {rate} Hz, 16 bits, the config does not", rule="19")
+        raise Refusal(
+            400, f"the WAV header says {rate} Hz, 16 bits, the config does not", rule="19"
+        )
 
 
 def _headerless(data: bytes, config: AudioConfig) -> Recording:

@@ -17,6 +17,7 @@ from gateway.sandbox.queries import Query
 from gateway.sandbox.state import Sandbox
 from gateway.sandbox.wav import looks_like_wav
 
+
 class ClientLeft(Exception):  # noqa: N818 - reads as the sentence it is
     """The connection broke while the body was still on its way."""
 
@@ -54,13 +55,17 @@ def expect(request: web.Request, options: SandboxOptions, *, voice: bool) -> Exp
     if voice:
         taken = {"audio/wav", "audio/mpeg"} | ({"audio/x-wav"} if options.accept_x_wav else set())
         if media not in taken:
-            raise Refusal(415, f"the content type {media!r} is not audio/wav or audio/mpeg", rule="15")
+            raise Refusal(
+                415, f"the content type {media!r} is not audio/wav or audio/mpeg", rule="15"
+            )
     elif boundary is None:
         raise invalid("header", "content-type", "must be multipart/form-data", rule="16")
     return Expected(voice, media, boundary, None)
 
 
-async def receive(request: web.Request, sandbox: Sandbox, entry: Entry, expected: Expected) -> bytes:
+async def receive(
+    request: web.Request, sandbox: Sandbox, entry: Entry, expected: Expected
+) -> bytes:
     """Read the body, noting when each part of it came.
 
     Raises `ClientLeft` when the connection breaks, and a refusal as soon as a raw body cannot be
@@ -110,9 +115,17 @@ def _audio_config(query: Query) -> AudioConfig:
     match config:
         case {"type": "mp3"}:
             return AudioConfig("mp3")
-        case {"type": "pcm", "frame_rate": int(rate), "n_channels": 1, "sample_width": 2 | 4 as width}:
+        case {
+            "type": "pcm",
+            "frame_rate": int(rate),
+            "n_channels": 1,
+            "sample_width": 2 | 4 as width,
+        }:
             if 4000 <= rate <= 44100:
                 return AudioConfig("pcm", rate, width)
     raise invalid(
-        "query", name, "must be mp3, or pcm with frame_rate 4000-44100, 1 channel, width 2 or 4", rule="18"
+        "query",
+        name,
+        "must be mp3, or pcm with frame_rate 4000-44100, 1 channel, width 2 or 4",
+        rule="18",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from gateway.simulator.caller import Said
@@ -124,14 +124,7 @@ def as_json(result: CallResult, record: Record | None) -> dict[str, Any]:
         "greeted_after_ms": result.greeted_after_ms,
         "problems": list(result.problems),
         "violations": [
-            {
-                "rule": violation.rule,
-                "code": violation.code,
-                "what": violation.what,
-                "at_ms": violation.at_ms,
-                "count": violation.count,
-            }
-            for violation in result.violations
+            asdict(violation) | {"code": violation.code} for violation in result.violations
         ],
         "items": [_item_json(exchange) for exchange in exchanges(result, record) if exchange.said],
         "agent_speech": [[stretch.from_ms, stretch.until_ms] for stretch in result.agent_speech],
@@ -139,7 +132,7 @@ def as_json(result: CallResult, record: Record | None) -> dict[str, Any]:
         "notes": list(result.notes),
         "latest_tick_ms": result.latest_tick_ms,
         "recording": str(result.recording) if result.recording else None,
-        "record": _record_json(record),
+        "record": asdict(record) if record else None,
     }
 
 
@@ -163,28 +156,6 @@ def _item_json(exchange: Exchange) -> dict[str, Any]:
         "recognised": exchange.turn.user_text if exchange.turn else None,
         "word_errors": errors.errors if errors else None,
         "words": errors.words if errors else None,
-    }
-
-
-def _record_json(record: Record | None) -> dict[str, Any] | None:
-    if record is None:
-        return None
-    return {
-        "status": record.status,
-        "end_reason": record.end_reason,
-        "conversation_id": record.conversation_id,
-        "conversation_state": record.conversation_state,
-        "turns": [
-            {
-                "kind": turn.kind,
-                "user_text": turn.user_text,
-                "agent_text": turn.agent_text,
-                "heard_text": turn.heard_text,
-                "interrupted": turn.interrupted,
-                "timings_ms": dict(turn.timings_ms),
-            }
-            for turn in record.turns
-        ],
     }
 
 

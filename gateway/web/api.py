@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import web
-from yarl import URL
 
 from gateway.ids import CallSid
 from gateway.web.keys import ADMIN_TOKEN, LIVE_RECORDS, STORE
@@ -16,6 +16,9 @@ from gateway.web.problems import problem
 
 PAGE_SIZE: Final = 50
 LARGEST_PAGE: Final = 200
+
+_HOST: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::\d{1,5})?")
+"""A Host header: a name or address, a port behind it or not."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,7 +57,9 @@ def refuse_stranger(request: web.Request) -> web.Response | None:
             "set GATEWAY_ADMIN_TOKEN to use this from elsewhere; without it only this machine may",
         )
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+    # The server hands on bytes that are no UTF-8 as surrogates; they must compare, not raise.
+    sent = given.strip().encode(errors="surrogateescape")
+    if scheme.lower() == "bearer" and hmac.compare_digest(sent, token.encode()):
         return None
     return problem(
         401, "the admin token is needed as a bearer token", headers={"WWW-Authenticate": "Bearer"}
@@ -71,10 +76,10 @@ def _asked_on_this_machine(request: web.Request) -> bool:
 
 
 def _is_loopback_name(host_header: str) -> bool:
-    try:
-        host = URL.build(scheme="http", authority=host_header).host or ""
-    except ValueError:
+    found = _HOST.fullmatch(host_header)
+    if found is None:
         return False
+    host = found["v6"] or found["name"]
     return host.rstrip(".").lower() == "localhost" or _is_loopback_address(host)
 
 

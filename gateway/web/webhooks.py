@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.bridge.switchboard import Connect, Incoming, Refuse, Switchboard
 from gateway.carriers import Answer, Signatures, Wire
 from gateway.ids import CallSid
-from gateway.log import fact, mask_number
+from gateway.log import fact
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ async def voice(request: web.Request) -> web.Response:
         caller=form.get("From", ""),
         called=form.get("To", ""),
     )
-    fact(_log, "call.asked", call_sid=sid, caller=mask_number(incoming.caller))
+    fact(_log, "call.asked", call_sid=sid, caller=incoming.caller)
     answer = await desk.switchboard.answer(incoming)
     if isinstance(answer, Connect):
         return _markup(answer.document)

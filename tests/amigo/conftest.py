@@ -32,9 +32,9 @@ async def connect(witness: Witness, clock: HandClock) -> AsyncIterator[Connect]:
         async def connected(**changes: object) -> AmigoClient:
             base_url = changes.pop("base_url", witness.base_url)
             observe = changes.pop("observe", None)
-            chosen = options(base_url, **changes)  # type: ignore[arg-type]
+            chosen = options(str(base_url), **changes)  # type: ignore[arg-type]
             told = (observe,) if observe is not None else ()
-            client = AmigoClient(chosen, clock, *told)  # type: ignore[arg-type]
+            client = AmigoClient(chosen, clock, *told)
             return await clients.enter_async_context(client)
 
         yield connected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from email.parser import BytesParser
 from email.policy import HTTP
 
@@ -65,16 +66,13 @@ async def speak(client: AmigoClient, voice: Spoken) -> list[InteractionEvent]:
 def form(seen: Seen) -> list[tuple[str, str | None, str, bytes]]:
     """Name, file name, type and content of each part, as an independent parser sees them."""
     head = f"Content-Type: {seen.headers['Content-Type']}\r\n\r\n".encode()
-    parsed = BytesParser(policy=HTTP).parsebytes(head + seen.body)
-    return [
-        (
-            str(part.get_param("name", header="content-disposition")),
-            part.get_filename(),
-            part.get("Content-Type", ""),
-            part.get_payload(decode=True),
-        )
-        for part in parsed.iter_parts()
-    ]
+    parts = []
+    for part in BytesParser(policy=HTTP).parsebytes(head + seen.body).iter_parts():
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        name = str(part.get_param("name", header="content-disposition"))
+        parts.append((name, part.get_filename(), str(part.get("Content-Type", "")), content))
+    return parts
 
 
 # ---------------------------------------------------------------------- what is sent
@@ -161,7 +159,7 @@ async def test_a_text_turn_has_two_fields_in_2026_04(connect: Connect, witness: 
     assert seen.query == [("request_format", "text"), ("response_format", "voice"), *NEW_ACTIONS]
     assert form(seen) == [
         ("initial_message_type", None, "", b"user-message"),
-        ("recorded_message", "message.txt", "text/plain; charset=utf-8", b"12"),
+        ("recorded_message", "message.txt", 'text/plain; charset="utf-8"', b"12"),
     ]
 
 
@@ -232,7 +230,7 @@ async def test_events_are_read_while_the_caller_still_speaks(
     async def echo(request: web.Request, seen: Seen) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        async for piece, _ in request.content.iter_chunks():
+        while piece := (await request.content.readchunk())[0]:
             text = json.dumps({"type": "user-message-available", "user_message": piece.decode()})
             await response.write(text.encode() + b"\n")
         return response
@@ -324,8 +322,7 @@ async def test_an_upload_the_peer_does_not_read_is_reset_without_waiting_for_it(
         turn = asyncio.create_task(speak(client, voice))
         reader, writer = await peer.next_connection()
         writer.transport.pause_reading()  # type: ignore[attr-defined]
-        while voice.readings == 0:
-            await asyncio.sleep(0)
+        await voice.begun.wait()
 
         turn.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -478,8 +475,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-async def cut_answer(connect: Connect, body: bytes, *, slow: bool) -> InteractionStream:
-    """Read what a server sent before it died; `slow` lets it die before the first read."""
+@dataclass
+class Cut:
+    """What was read of an answer whose server died, and how reading ended."""
+
+    events: list[InteractionEvent]
+    answer: InteractionStream
+    failure: AmigoError | None = None
+
+
+async def read_cut(connect: Connect, body: bytes, *, slow: bool) -> Cut:
+    """`slow` lets the server die before the first read."""
     async with raw_serving() as (peer, base_url):
         client = await connect(base_url=base_url)
 
@@ -498,33 +504,34 @@ async def cut_answer(connect: Connect, body: bytes, *, slow: bool) -> Interactio
                 if slow:
                     await dead
                     await asyncio.sleep(0.05)
-                seen.clear()
-                async for event in answer:
-                    seen.append(event)
-                return answer
-
-
-seen: list[InteractionEvent] = []
+                cut = Cut([], answer)
+                try:
+                    async for event in answer:
+                        cut.events.append(event)
+                except AmigoError as failure:
+                    cut.failure = failure
+                return cut
 
 
 @pytest.mark.parametrize("slow", [False, True])
 async def test_an_answer_cut_before_completion_gives_all_it_held_and_then_fails(
     connect: Connect, slow: bool
 ) -> None:
-    with pytest.raises(AmigoError) as cut:
-        await cut_answer(connect, HEARD + HEARD[:30], slow=slow)
+    cut = await read_cut(connect, HEARD + HEARD[:30], slow=slow)
 
-    assert seen == [UserMessage("u", "yes"), MalformedLine(30, "cut off")]
-    assert (cut.value.status, cut.value.retryable) == (None, True)
-    assert cut.value.request_id == "r-1"
+    assert cut.events == [UserMessage("u", "yes"), MalformedLine(30, "cut off")]
+    assert cut.failure is not None
+    assert (cut.failure.status, cut.failure.retryable) == (None, True)
+    assert cut.failure.request_id == "r-1"
 
 
 @pytest.mark.parametrize("slow", [False, True])
 async def test_an_answer_cut_after_completion_counts_as_ended(connect: Connect, slow: bool) -> None:
-    answer = await cut_answer(connect, HEARD + COMPLETE, slow=slow)
+    cut = await read_cut(connect, HEARD + COMPLETE, slow=slow)
 
-    assert [type(event) for event in seen] == [UserMessage, InteractionCompleted]
-    assert answer.cut
+    assert [type(event) for event in cut.events] == [UserMessage, InteractionCompleted]
+    assert cut.failure is None
+    assert cut.answer.cut
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -29,8 +29,12 @@ WALL = 1_770_000_000.0
 SECRET = "the-api-key"
 
 NDJSON = "application/x-ndjson"
-COMPLETE = b'{"type":"interaction-complete","message_id":"m","interaction_id":"i","full_message":"Hi"}\n'
-GREETING = b'{"type":"conversation-created","conversation_id":"66a1b2c3d4e5f60718293a4b"}\n' + COMPLETE
+COMPLETE = (
+    b'{"type":"interaction-complete","message_id":"m","interaction_id":"i","full_message":"Hi"}\n'
+)
+GREETING = (
+    b'{"type":"conversation-created","conversation_id":"66a1b2c3d4e5f60718293a4b"}\n' + COMPLETE
+)
 
 
 class HandClock:
@@ -80,7 +84,8 @@ Answer = Callable[[web.Request, Seen], Awaitable[web.StreamResponse]]
 async def read_body(request: web.Request, seen: Seen) -> None:
     """Read to the end of the body, chunk by chunk as the client cut it."""
     try:
-        async for piece, _ in request.content.iter_chunks():
+        while request.can_read_body and not request.content.at_eof():
+            piece, _ = await request.content.readchunk()
             if piece:
                 seen.pieces.append(piece)
                 seen.arrived.put_nowait(piece)
@@ -254,9 +259,11 @@ class Spoken:
         self.pieces = pieces
         self.readings = 0
         self.closed = 0
+        self.begun = asyncio.Event()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         self.readings += 1
+        self.begun.set()
         try:
             for piece in self.pieces:
                 yield piece
@@ -276,8 +283,8 @@ class Speaking(Spoken):
         try:
             for piece in self.pieces:
                 yield piece
-            while (piece := await self.next.get()) is not None:
-                yield piece
+            while (said := await self.next.get()) is not None:
+                yield said
         finally:
             self.closed += 1
 
@@ -287,18 +294,20 @@ class RawPeer:
 
     def __init__(self) -> None:
         self.received = bytearray()
+        self.writers: list[asyncio.StreamWriter] = []
         self.connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
             asyncio.Queue()
         )
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         self.connections.put_nowait((reader, writer))
 
     async def next_connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """The next connection, past the sign-in that opens every conversation of a client."""
         reader, writer = await self.connections.get()
         await reader.readuntil(b"\r\n\r\n")
-        token = b'{"id_token":"t","expires_at":"2099-01-01T00:00:00Z"}'
+        token = b'{"id_token":"token-1","expires_at":"2099-01-01T00:00:00Z"}'
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(token), token))
         return reader, writer
 
@@ -327,8 +336,8 @@ async def raw_serving() -> AsyncIterator[tuple[RawPeer, str]]:
         yield peer, f"http://{host}:{port}"
     finally:
         server.close()
-        while not peer.connections.empty():
-            peer.connections.get_nowait()[1].transport.abort()
+        for writer in peer.writers:
+            writer.transport.abort()
         await asyncio.sleep(0)
 
 

@@ -115,3 +115,9 @@ def test_what_strands_callers_is_named(inner, flaw):
     (found,) = parse(response(inner), FROM).flaws
 
     assert flaw in found
+
+
+def test_a_gateway_on_plain_http_on_this_machine_may_name_a_plain_socket():
+    text = response('<Connect><Stream url="ws://127.0.0.1:8080/m"/></Connect><Hangup/>')
+
+    assert parse(text, "http://127.0.0.1:8080/twilio/voice").flaws == ()

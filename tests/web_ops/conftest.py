@@ -30,14 +30,20 @@ class Stage:
     reasons: dict[str, str] = field(default_factory=dict)
     live: dict[str, Mapping[str, object]] = field(default_factory=dict)
 
+    def why_not(self) -> Mapping[str, str]:
+        return self.reasons
+
+    def live_record(self, call_sid: str) -> Mapping[str, object] | None:
+        return self.live.get(call_sid)
+
     def application(self, admin_token: str | None) -> web.Application:
         app = web.Application(
             middlewares=middleware.MIDDLEWARES, client_max_size=middleware.MAX_BODY_BYTES
         )
         app[STORE] = self.store
         app[METRICS] = self.metrics
-        app[READINESS] = lambda: self.reasons
-        app[LIVE_RECORDS] = self.live.get
+        app[READINESS] = self.why_not
+        app[LIVE_RECORDS] = self.live_record
         app[ADMIN_TOKEN] = admin_token
         health.add_routes(app)
         api.add_routes(app)

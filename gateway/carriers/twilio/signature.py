@@ -111,10 +111,7 @@ def _is_plain(base: str, raw_path: str) -> bool:
     signed; and an absolute-form request target would continue our host name.
     """
     url = base + raw_path
-    try:
-        return raw_path.startswith("/") and urlparse(url).geturl() == url
-    except ValueError:
-        return False
+    return raw_path.startswith("/") and urlparse(url).geturl() == url
 
 
 def _bases(scheme: str, rest: str) -> tuple[str, ...]:

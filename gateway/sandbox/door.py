@@ -1,0 +1,128 @@
+"""The front door: every request is journalled, identified, counted, and every refusal becomes JSON."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from gateway.sandbox.errors import Refusal
+from gateway.sandbox.journal import Entry
+from gateway.sandbox.state import ENTRY, IDENTITY, SANDBOX, Sandbox
+from gateway.sandbox.tokens import BadToken, Identity
+from gateway.sandbox.upload import ClientLeft
+
+log = logging.getLogger("gateway.sandbox")
+
+CLIENT_LEFT: Final = 499
+"""Logged where nobody was left to answer; never seen on the wire."""
+_FRAMING: Final = ("Content-Type", "Content-Length", "Transfer-Encoding", "Accept", "Expect")
+OUTSIDE: Final = "/_sandbox/"
+PUBLIC: Final = ("sign-in", "openapi", "unknown")
+"""Operations that need no token."""
+
+
+@web.middleware
+async def front_door(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Around every handler. Authentication, limits and injected statuses come before the body is read."""
+    if request.path.startswith(OUTSIDE):
+        return await _outside(request, handler)
+    sandbox = request.app[SANDBOX]
+    entry = _entry(request, sandbox)
+    request[ENTRY] = entry
+    try:
+        headers = _admit(request, sandbox, entry)
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.update(headers)
+    except Refusal as refusal:
+        if refusal.rule:
+            sandbox.journal.violated(entry, refusal.rule, refusal.status, str(refusal.detail))
+        response = refusal.response()
+    except web.HTTPException as exc:
+        response = _no_such_operation(sandbox, entry, exc)
+    except ClientLeft:
+        response = web.Response(status=CLIENT_LEFT)
+    entry.status = response.status
+    entry.done_ms = sandbox.journal.since(entry)
+    _log(entry)
+    return response
+
+
+async def _outside(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return refusal.response()
+
+
+def _entry(request: web.Request, sandbox: Sandbox) -> Entry:
+    return sandbox.journal.open(
+        request.method,
+        request.path,
+        {name: request.query.getall(name) for name in request.query},
+        {name: request.headers[name] for name in _FRAMING if name in request.headers},
+        # aiohttp allows no route name with the word "in" between hyphens.
+        (request.match_info.route.name or "unknown").replace("_", "-"),
+    )
+
+
+def _admit(request: web.Request, sandbox: Sandbox, entry: Entry) -> dict[str, str]:
+    """Who is asking, may they ask now; returns headers about the limits for the answer."""
+    if entry.operation in PUBLIC:
+        if entry.operation == "sign-in":
+            _organization(request, sandbox)
+        _injected(sandbox, entry)
+        return {}
+    who = _identity(request, sandbox)
+    entry.user = who.user
+    request[IDENTITY] = who
+    _organization(request, sandbox)
+    headers = sandbox.limits.count(entry.operation, who.user)
+    _injected(sandbox, entry)
+    return headers
+
+
+def _identity(request: web.Request, sandbox: Sandbox) -> Identity:
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refusal(401, "a bearer token is required", rule="3")
+    try:
+        return sandbox.tokens.read(token.strip())
+    except BadToken as exc:
+        raise Refusal(401, str(exc), rule="3") from None
+
+
+def _organization(request: web.Request, sandbox: Sandbox) -> None:
+    if request.match_info.get("organization") != sandbox.options.credentials.organization:
+        raise Refusal(404, "organization not found", rule="4")
+
+
+def _injected(sandbox: Sandbox, entry: Entry) -> None:
+    strike = sandbox.strike_status(entry)
+    if strike is None:
+        return
+    status = int(strike.kind)
+    wait = {"Retry-After": f"{-(-strike.ms // 1000)}"} if status in (429, 503) else {}
+    raise Refusal(status, f"injected fault {status}", headers=wait)
+
+
+def _no_such_operation(sandbox: Sandbox, entry: Entry, exc: web.HTTPException) -> web.Response:
+    """404 and 405 of the router; the wrong slash at the end of a path is one of them."""
+    detail = exc.reason
+    if entry.path.startswith("/v1/"):
+        sandbox.journal.violated(entry, "31", exc.status, f"{entry.method} {entry.path}: {detail}")
+    return Refusal(exc.status, detail).response()
+
+
+def _log(entry: Entry) -> None:
+    log.info(
+        "%s %s in %s ms, %s events%s",
+        entry.operation,
+        entry.status,
+        entry.done_ms,
+        len(entry.events),
+        f", faults {' '.join(entry.faults)}" if entry.faults else "",
+    )

@@ -1,0 +1,200 @@
+"""The operations that answer with plain JSON: sign in, finish, list conversations, messages, services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from gateway.clock import iso
+from gateway.sandbox import queries
+from gateway.sandbox.conversations import Conversation, Message
+from gateway.sandbox.errors import Refusal, invalid
+from gateway.sandbox.options import Revision, Service
+from gateway.sandbox.state import ENTRY, IDENTITY, SANDBOX, Sandbox
+from gateway.sandbox.tokens import Identity
+
+T = TypeVar("T")
+_KINDS = ("user-message", "agent-message", "external-event", "agent-inner-thought")
+_ANALYSES = ("generate-user-models", "extract-memories", "compute-metrics")
+
+
+async def sign_in(request: web.Request) -> web.Response:
+    """POST …/user/signin_with_api_key: a token for the user named in the header."""
+    sandbox = request.app[SANDBOX]
+    who = sandbox.options.credentials
+    names = ("x-api-key", "x-api-key-id", "x-user-id")
+    for name in names:
+        if not request.headers.get(name):
+            raise invalid("header", name, "field required", rule="1")
+    key, key_id, user = (request.headers[name] for name in names)
+    request[ENTRY].user = user
+    known = who.users is None or user in who.users
+    if (key, key_id) != (who.api_key, who.api_key_id) or not known:
+        raise Refusal(401, "the API key or the user is unknown", rule="1")
+    headers = sandbox.limits.count("sign-in", user)
+    token, expires = sandbox.tokens.issue(Identity(who.organization, user))
+    answer = {"id_token": token, "expires_at": iso(expires)}
+    return web.json_response(answer, headers=headers)
+
+
+async def finish(request: web.Request) -> web.Response:
+    """POST …/conversation/{cid}/finish/: the end, once."""
+    sandbox, entry = request.app[SANDBOX], request[ENTRY]
+    conversation_id = queries.path_id(request, "conversation_id", rule="31")
+    entry.conversation_id = conversation_id
+    with sandbox.conversations.closing(request[IDENTITY], conversation_id) as turn:
+        late = sandbox.strike("late-finish", entry)
+        if late is not None:
+            await asyncio.sleep(late.ms / 1000)
+        sandbox.conversations.finish(turn)
+    return web.Response(status=204)
+
+
+async def conversations(request: web.Request) -> web.Response:
+    """GET …/conversation/: those the user may see, filtered, sorted, paged."""
+    sandbox, query = request.app[SANDBOX], request.query
+    users = frozenset(query.getall("user_id", []))
+    services = queries.ids(query, "service_id", rule="34")
+    wanted = queries.ids(query, "id", rule="34")
+    finished = queries.flag(query, "is_finished", rule="34")
+    page = queries.page(query, most=150, usual=150, fields=("created_at",), rule="34")
+    found = [
+        conversation
+        for conversation in sandbox.conversations
+        if sandbox.conversations.may_see(request[IDENTITY], conversation)
+        and (not users or conversation.user_id in users)
+        and (not services or conversation.service_id in services)
+        and (not wanted or conversation.id in wanted)
+        and finished in (None, conversation.finished)
+    ]
+    keys: dict[str, Callable[[Conversation], Any]] = {"created_at": lambda item: item.created_at}
+    shown, more = _paged(found, page, keys)
+    listed = [_conversation(item, sandbox) for item in shown]
+    return web.json_response({"conversations": listed, **more})
+
+
+async def messages(request: web.Request) -> web.Response:
+    """GET …/conversation/{cid}/messages/: what was said, oldest first unless sorted otherwise."""
+    sandbox, query = request.app[SANDBOX], request.query
+    revision = sandbox.options.revision
+    conversation_id = queries.path_id(request, "conversation_id", rule="35")
+    request[ENTRY].conversation_id = conversation_id
+    stamp = "timestamp" if revision == "2025-06" else "created_at"
+    wanted = queries.ids(query, "id", rule="35")
+    interactions = queries.ids(query, "interaction_id", rule="35")
+    page = queries.page(query, most=500, usual=500, fields=("interaction_id", stamp), rule="35")
+    kinds = query.getall("message_type", []) if revision == "2026-04" else []
+    if not set(kinds) <= set(_KINDS):
+        raise invalid("query", "message_type", f"must be one of {_KINDS}", rule="35")
+    conversation = sandbox.conversations.find(request[IDENTITY], conversation_id, rule="35")
+    found = [
+        message
+        for message in conversation.messages
+        if (not wanted or message.id in wanted)
+        and (not interactions or message.interaction_id in interactions)
+        and (not kinds or message.kind in kinds)
+    ]
+    order = {message.interaction_id: at for at, message in enumerate(conversation.messages)}
+    keys: dict[str, Callable[[Message], Any]] = {
+        stamp: lambda item: item.created_at,
+        "interaction_id": lambda item: order[item.interaction_id],
+    }
+    shown, more = _paged(found, page, keys)
+    return web.json_response({"messages": [_message(item, revision) for item in shown], **more})
+
+
+async def services(request: web.Request) -> web.Response:
+    """GET …/service/: what a conversation can be created in."""
+    sandbox, query = request.app[SANDBOX], request.query
+    wanted = queries.ids(query, "id", rule="services")
+    active = queries.flag(query, "is_active", rule="services")
+    page = queries.page(query, most=20, usual=10, fields=("name", "is_active"), rule="services")
+    found = [
+        service
+        for service in sandbox.options.credentials.services
+        if (not wanted or service.id in wanted) and active is not False
+    ]
+    keys: dict[str, Callable[[Service], Any]] = {
+        "name": lambda item: item.name,
+        "is_active": lambda _item: True,
+    }
+    shown, more = _paged(found, page, keys)
+    listed = [_service(item, sandbox) for item in shown]
+    filters: dict[str, list[str]] | None = {"tags": []} if page.start == 0 else None
+    return web.json_response({"services": listed, **more, "filter_values": filters})
+
+
+def _paged(
+    found: Iterable[T], page: queries.Page, keys: dict[str, Callable[[T], Any]]
+) -> tuple[list[T], dict[str, Any]]:
+    """One page, and the fields that tell whether there is another."""
+    ordered = list(found)
+    for name, downwards in reversed(page.order):
+        ordered.sort(key=keys[name], reverse=downwards)
+    end = page.start + page.limit
+    more = end < len(ordered)
+    shown = ordered[page.start : end]
+    return shown, {"has_more": more, "continuation_token": end if more else None}
+
+
+def _conversation(item: Conversation, sandbox: Sandbox) -> dict[str, Any]:
+    analyzed = item.finished and not item.finish_owed
+    listed = {
+        "id": item.id,
+        "user_id": item.user_id,
+        "created_at": iso(item.created_at),
+        "is_finished": item.finished,
+        "is_analyzed": analyzed,
+        "completed_post_processings": list(_ANALYSES) if analyzed else [],
+        "final_message": item.messages[-1].text if item.messages else "",
+        "service_id": item.service_id,
+        "version_set_info": {
+            "name": item.version_set,
+            "agent_version_info": [item.service_id, 1],
+            "service_hierarchical_state_machine_version_info": [item.service_id, 1],
+            "llm_model_preferences": {},
+        },
+        "num_messages": len(item.messages),
+    }
+    if sandbox.options.revision == "2026-04":
+        listed["tags"] = dict(item.tags)
+    return listed
+
+
+def _message(item: Message, revision: Revision) -> dict[str, Any]:
+    seed = revision == "2025-06"
+    listed: dict[str, Any] = {
+        "id": item.id,
+        "interaction_id": item.interaction_id,
+        "timestamp" if seed else "created_at": iso(item.created_at),
+        "sender": "Front desk" if item.kind == "agent-message" else "Caller",
+        "message": item.text,
+        "format": "voice" if item.voice else "text",
+        "message_type": item.kind,
+    }
+    return {**listed, "message_metadata": []} if seed else listed
+
+
+def _service(item: Service, sandbox: Sandbox) -> dict[str, Any]:
+    who = {"org_id": sandbox.options.credentials.organization, "user_id": "sandbox-admin"}
+    version: dict[str, Any] = {
+        "agent_version_number": None,
+        "service_hierarchical_state_machine_version_number": None,
+        "llm_model_preferences": {},
+    }
+    return {
+        "id": item.id,
+        "name": item.name,
+        "version_sets": dict.fromkeys(item.version_sets, version),
+        "description": "Takes a message by phone.",
+        "is_active": True,
+        "service_hierarchical_state_machine_id": item.id,
+        "agent_id": item.id,
+        "tags": [],
+        "keyterms": [],
+        "creator": who,
+        "updated_by": who,
+    }

@@ -1,0 +1,223 @@
+"""A call told to a reader and to a program, with and without the gateway's own record."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.simulator.caller import Said, Stretch
+from gateway.simulator.judge import Violation
+from gateway.simulator.plan import Keys, Utterance
+from gateway.simulator.playback import Underrun
+from gateway.simulator.record import Record, fetch_record, parse_record
+from gateway.simulator.report import as_json, clock, exchanges, transcript, verdict
+from gateway.simulator.result import CallResult
+
+RESULT = CallResult(
+    call_sid="CA1",
+    stream_sids=("MZ1",),
+    outcome="agent-ended",
+    hung_up_by="rest",
+    problems=(),
+    violations=(),
+    said=(
+        Said(
+            item=Utterance(b"", text="weasels have eaten our phone system"),
+            from_ms=5100,
+            until_ms=7800,
+            reply_after_ms=1310,
+            reply_heard_ms=2000,
+        ),
+        Said(
+            item=Keys("42#", interrupts=True),
+            from_ms=61_240,
+            until_ms=61_900,
+            barged_in=True,
+            cleared_after_ms=40,
+        ),
+    ),
+    agent_speech=(Stretch(400, 4000),),
+    greeted_after_ms=400,
+    underruns=(),
+    notes=(),
+    moments=(),
+    webhook_ms=12,
+    latest_tick_ms=3,
+    seconds=66.0,
+    recording=None,
+)
+
+RECORD = {
+    "status": "completed",
+    "end_reason": "agent-ended",
+    "conversation_id": "c" * 24,
+    "conversation_state": "auto-finished",
+    "turns": [
+        {"kind": "greeting", "agent_text": "Hello.", "timings_ms": {}},
+        {
+            "kind": "voice",
+            "user_text": "Weasels have eaten our phone sister.",
+            "agent_text": "I wrote down: and so on.",
+            "heard_text": "I wrote",
+            "interrupted": True,
+            "timings_ms": {
+                "speech": 2700,
+                "endpoint_wait": 700,
+                "upload_tail": 10,
+                "transcription": 200,
+                "thinking": 300,
+                "first_audio_to_sent": 20,
+                "sent_to_played": 70,
+                "response_gap": 1300,
+            },
+        },
+        {"kind": "silence", "agent_text": "Are you still there?"},
+        {"kind": "dtmf", "user_text": "42", "agent_text": "Thank you.", "timings_ms": {}},
+    ],
+}
+
+
+def test_the_transcript_says_who_said_what_when_and_what_the_wait_was_made_of():
+    assert list(transcript(RESULT, parse_record(RECORD))) == [
+        '00:00.4    agent  says "Hello."',
+        '00:05.1    caller says "weasels have eaten our phone system"',
+        '           recognised: "Weasels have eaten our phone sister." (1 of 6 words wrong)',
+        '00:09.1    agent  says "I wrote down: and so on."',
+        '           interrupted; heard until "I wrote"',
+        (
+            "           response gap 1.30 s = endpoint_wait 0.70 + upload_tail 0.01 + "
+            "transcription 0.20 + thinking 0.30 + first_audio_to_sent 0.02 + sent_to_played 0.07"
+        ),
+        "           waited 1.31 s, as heard on the line",
+        '--:--.-    agent  says "Are you still there?"',
+        "01:01.2    caller presses 42# interrupting the agent",
+        "           the agent fell silent 0.04 s later",
+        '--:--.-    agent  says "Thank you."',
+    ]
+
+
+def test_without_a_record_the_line_itself_is_told():
+    lines = list(transcript(RESULT, None))
+
+    assert lines[0] == '00:05.1    caller says "weasels have eaten our phone system"'
+    assert lines[1] == "           waited 1.31 s, as heard on the line"
+
+
+def test_faults_are_named_in_the_verdict():
+    from dataclasses import replace
+
+    faulty = replace(
+        RESULT,
+        problems=("the agent was never heard",),
+        violations=(Violation("S4", "extra key", 1200),),
+        underruns=(Underrun(100, 60), Underrun(900, 180)),
+    )
+
+    assert list(verdict(faulty)) == [
+        "problem: the agent was never heard",
+        "broken rule S4 (31951) at 1.20 s: extra key",
+        "2 hole(s) inside the agent's speech, the longest 180 ms",
+    ]
+    assert list(verdict(RESULT)) == ["held in order: agent-ended, 66.0 s"]
+
+
+def test_the_json_document_is_json_and_pairs_what_was_said_with_what_was_recognised():
+    document = json.loads(json.dumps(as_json(RESULT, parse_record(RECORD))))
+
+    assert document["ok"] is True
+    first, second = document["items"]
+    assert first["recognised"] == "Weasels have eaten our phone sister."
+    assert (first["word_errors"], first["words"]) == (1, 6)
+    assert second["digits"] == "42#"
+    assert document["record"]["conversation_state"] == "auto-finished"
+    assert json.loads(json.dumps(as_json(RESULT, None)))["record"] is None
+
+
+def test_turns_the_gateway_did_not_record_are_kept():
+    short = parse_record({**RECORD, "turns": RECORD["turns"][:1]})
+
+    assert [(e.said is not None, e.turn is not None) for e in exchanges(RESULT, short)] == [
+        (False, True),
+        (True, False),
+        (True, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(0, "00:00.0"), (49, "00:00.0"), (59_960, "01:00.0"), (600_000, "10:00.0"), (None, "--:--.-")],
+)
+def test_times_are_minutes_seconds_and_tenths(ms, text):
+    assert clock(ms) == text
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["turns", "status", "kind", "timings_ms", "response_gap"]), inner
+            )
+        ),
+    )
+)
+def test_a_record_of_any_shape_is_taken(document):
+    assert isinstance(parse_record(document), Record)
+
+
+async def test_the_record_is_asked_for_until_the_conversation_is_settled(aiohttp_server):
+    answers = [
+        {**RECORD, "status": "ending", "conversation_state": "open"},
+        {**RECORD, "conversation_state": "finishing"},
+        RECORD,
+    ]
+    tokens = []
+
+    async def show(request: web.Request) -> web.Response:
+        tokens.append(request.headers.get("Authorization"))
+        assert request.match_info["sid"] == "CA1"
+        return web.json_response(answers.pop(0))
+
+    app = web.Application()
+    app.router.add_get("/v1/calls/{sid}", show)
+    server = await aiohttp_server(app)
+
+    found = await fetch_record(str(server.make_url("/")), "CA1", "secret")
+
+    assert isinstance(found, Record)
+    assert found.conversation_state == "auto-finished"
+    assert tokens == ["Bearer secret"] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (web.Response(status=401), "GATEWAY_ADMIN_TOKEN"),
+        (web.Response(status=404), "404"),
+        (web.Response(text="<html>"), "JSON"),
+    ],
+)
+async def test_no_record_is_a_reason_not_an_error(aiohttp_server, answer, why):
+    async def show(_request: web.Request) -> web.Response:
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/v1/calls/{sid}", show)
+    server = await aiohttp_server(app)
+
+    found = await fetch_record(str(server.make_url("/")), "CA1", None)
+
+    assert isinstance(found, str)
+    assert why in found
+
+
+async def test_a_gateway_out_of_reach_is_a_reason_too():
+    found = await fetch_record("http://127.0.0.1:9", "CA1", None)
+
+    assert isinstance(found, str)
+    assert "could not be reached" in found
