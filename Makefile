@@ -15,8 +15,8 @@ test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup
-	$(BIN)/ruff format --check --quiet gateway audio tests
-	$(BIN)/ruff check --quiet gateway audio tests
+	$(BIN)/ruff format --check --quiet gateway audio tests tools benchmarks
+	$(BIN)/ruff check --quiet gateway audio tests tools benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -45,6 +45,8 @@ DETECT_SECONDS: Final = 2.0
 """How long the start waits for the API to say which revision it speaks; after that calls are taken."""
 SETTLE_SECONDS: Final = 20.0
 """After the last call: how long owed finishes are tried before the process gives them to the store."""
+TOKEN_SECONDS: Final = 60.0
+"""Life of a media socket's token: how long the carrier may take to open the stream."""
 
 
 @dataclass(slots=True)
@@ -57,7 +59,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def run_gateway(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Gateway]:
+async def run_gateway(
+    settings: Settings, clock: Clock | None = None, *, token_seconds: float = TOKEN_SECONDS
+) -> AsyncIterator[Gateway]:
     """Serve until the context is left; `Gateway.switchboard.drain` ends calls politely before that.
 
     Raises StoreError, ConfigError or OSError when it cannot start.
@@ -83,7 +87,7 @@ async def run_gateway(settings: Settings, clock: Clock | None = None) -> AsyncIt
         await _choose_revision(settings, client, store, tasks)
         left_overs = LeftOvers(client, store, clock, finish_foreign=settings.amigo_finish_foreign)
         house = House(
-            options=_call_options(settings),
+            options=_call_options(settings, token_seconds),
             clock=clock,
             store=store,
             finisher=finisher,
@@ -175,9 +179,10 @@ def _amigo_options(settings: Settings) -> AmigoOptions:
     )
 
 
-def _call_options(settings: Settings) -> CallOptions:
+def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
     turns, barge_in, silence = settings.turn_taking, settings.barge_in, settings.silence
     policy = Policy(
+        token_seconds=token_seconds,
         max_call_seconds=settings.gateway_max_call_seconds,
         upload_after_ms=turns.upload_after_ms,
         merge_ms=turns.merge_ms,
@@ -230,6 +235,7 @@ def _switchboard(
         users=tuple(UserId(user) for user in users),
         replica=replica,
         max_calls=settings.gateway_max_calls,
+        token_seconds=house.options.policy.token_seconds,
     )
     return Switchboard(
         house,

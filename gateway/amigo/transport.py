@@ -83,7 +83,8 @@ class Exchange:
             self._upload.cut()
         connection = self._response.connection
         if connection is not None and connection.transport is not None:
-            # Still held, so the answer has not ended: nobody will read the rest.
+            # Still held, so the answer has not ended and nobody will read the rest. An orderly
+            # close would first flush, and over TLS wait for the peer's farewell.
             connection.transport.abort()
         self._response.close()
         if self._upload is not None:

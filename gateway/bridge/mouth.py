@@ -124,9 +124,9 @@ class Mouth:
         """Forget the queue and what the carrier holds; each item reports how much of it was heard."""
         now = self._clock.now()
         heard = self._playout.heard(now)
-        if self._playout.buffered(now) > 0:
-            self._clear_due = True
         dropped = [*self._leaving, *self._queue]
+        # a held item may have run dry here and still be playing there: the clock is only ours
+        self._clear_due = self._clear_due or any(item.segments for item in dropped)
         self._leaving.clear()
         self._queue.clear()
         self._epoch += 1

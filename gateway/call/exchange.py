@@ -62,7 +62,6 @@ class Turn:
     item: int | None = None
     """The playback item of the reply, once it was asked to be said."""
     tries: Tries = field(default_factory=Tries)
-    counted: bool = False
 
     @property
     def index(self) -> int:
@@ -92,6 +91,7 @@ class Exchange:
         """Utterances for the next turn."""
         self.waiting_sealed = True
         self.waiting_text = ""
+        self._uncounted: set[int] = set()
 
     # ------------------------------------------------------------ facts
 
@@ -128,6 +128,7 @@ class Exchange:
     def new_record(self, kind: str) -> TurnRecord:
         record = TurnRecord(len(self._records), kind)
         self._records.append(record)
+        self._uncounted.add(record.index)
         return record
 
     # ------------------------------------------------------------ turns
@@ -228,13 +229,19 @@ class Exchange:
             self.current = None
         if self.draining is turn:
             self.draining = None
-        self.count(turn)
+        self.count(turn.index)
         self._out.append(ForgetTurn(turn.index))
 
-    def count(self, turn: Turn) -> None:
-        if not turn.counted:
-            turn.counted = True
-            self._out.append(CountTurn(turn.index))
+    def count(self, index: int) -> None:
+        """This turn's record is complete."""
+        if index in self._uncounted:
+            self._uncounted.discard(index)
+            self._out.append(CountTurn(index))
+
+    def count_rest(self) -> None:
+        """The call is over, and with it every turn."""
+        for index in sorted(self._uncounted):
+            self.count(index)
 
     def drained(self, turn: Turn, failure: Failure | None) -> None:
         """The unwanted reply's connection has ended."""
@@ -294,5 +301,5 @@ class Exchange:
             self.waiting_sealed = turn.sealed
         self.waiting = turn.utterances + self.waiting
         self.waiting_text = turn.text + self.waiting_text
-        self.count(turn)
+        self.count(turn.index)
         self._out.append(ForgetTurn(turn.index, keep_utterances=True))

@@ -83,6 +83,7 @@ class Life:
         self._dirty = True
         if phase is Phase.ENDED:
             self.timers.stop_all()
+            self.exchange.count_rest()
         elif phase is Phase.SETTLING:
             self.record.ended_at = now
         self.record.status = self._status()

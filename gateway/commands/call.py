@@ -210,7 +210,7 @@ def _items(script: Iterable[tuple[str, Any]]) -> Iterator[Item]:
         item: Item
         match kind:
             case "wav":
-                item = Utterance(_wav(Path(value)))
+                item = Utterance(_wav(Path(value)), name=Path(value).name)
             case "dtmf":
                 if not KEYS.fullmatch(value):
                     raise _usage("--dtmf", f"{value!r} has keys other than 0-9, *, # and A-D")
@@ -255,7 +255,10 @@ def _usage(option: str, problem: str) -> ConfigError:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < 86_400:
-        raise argparse.ArgumentTypeError("must be more than 0 and less than a day")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds in a call")
     return seconds

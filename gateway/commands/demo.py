@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.errors import BadSetting, ConfigError
+
 if TYPE_CHECKING:
-    from gateway.simulator import CallResult, GatewayTarget, Item, Moment, RestDouble
+    from gateway.simulator import CallResult, GatewayTarget, Item, Moment, RestDouble, WordErrors
     from gateway.simulator.record import Record
 
 HELP = "hold one phone call on this machine: sandbox, gateway and a caller with recorded speech"
@@ -73,12 +75,13 @@ async def _until_asked_to_stop(record: Path | None) -> int:
 
 
 async def _demo(record: Path | None) -> int:
+    import aiohttp
+
+    from gateway.commands._children import ChildFailed
     from gateway.simulator import RestDouble
 
     recording = (record or OUTPUT / "call.wav").resolve()
-    recording.parent.mkdir(parents=True, exist_ok=True)
-    log = recording.with_name(f"{recording.stem}-servers.log")
-    log.unlink(missing_ok=True)
+    log = _fresh_log(recording)
     account, token = f"AC{secrets.token_hex(16)}", secrets.token_hex(16)
     try:
         with tempfile.TemporaryDirectory(prefix="voice-gateway-demo-") as scratch:
@@ -87,7 +90,7 @@ async def _demo(record: Path | None) -> int:
                 _servers(account, token, rest, Path(scratch), log) as house,
             ):
                 held = await _hold(house, rest, recording)
-    except _failures() as failure:
+    except (ChildFailed, aiohttp.ClientError) as failure:
         print(f"demo: {failure}\nwhat the servers said: {log}", file=sys.stderr)
         return 1
     problems = list(held.problems())
@@ -95,6 +98,18 @@ async def _demo(record: Path | None) -> int:
     if problems:
         print(f"what the servers said: {log}", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _fresh_log(recording: Path) -> Path:
+    """An empty file beside the recording, which proves that the folder can be written, too."""
+    log = recording.with_name(f"{recording.stem}-servers.log")
+    try:
+        recording.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+    except OSError as error:
+        problem = f"cannot write to {recording.parent}: {error.strerror}"
+        raise ConfigError([BadSetting("--record", problem)]) from error
+    return log
 
 
 # ---------------------------------------------------------------- servers
@@ -179,7 +194,7 @@ class Held:
             yield "no interruption was confirmed"
         yield from self._finish_problems()
 
-    def word_errors(self) -> Any:
+    def word_errors(self) -> WordErrors:
         """What the sandbox recognised against what was really said, over the whole call."""
         from gateway.simulator import Utterance, word_errors
 
@@ -193,10 +208,10 @@ class Held:
         return word_errors(said, heard)
 
     def interrupted(self) -> bool:
-        """The caller interrupted, the carrier was told to stop, and the record says so."""
-        cleared = any(said.barged_in and said.cleared_after_ms for said in self.result.said)
+        """The caller interrupted, the agent fell silent on the line, and the record says so too."""
+        silenced = any(said.silent_after_ms is not None for said in self.result.said)
         turns = () if isinstance(self.record, str) else self.record.turns
-        return cleared and any(turn.interrupted for turn in turns)
+        return silenced and any(turn.interrupted for turn in turns)
 
     def _finish_problems(self) -> Iterator[str]:
         conversations = self.log["conversations"]
@@ -243,14 +258,6 @@ async def _sandbox_log(sandbox: str) -> dict[str, Any]:
     async with aiohttp.ClientSession() as http, http.get(f"{sandbox}/_sandbox/log") as answer:
         found: dict[str, Any] = json.loads(await answer.text())
         return found
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    import aiohttp
-
-    from gateway.commands._children import ChildFailed
-
-    return (ChildFailed, aiohttp.ClientError)
 
 
 # ---------------------------------------------------------------- telling

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
@@ -26,10 +27,22 @@ PUBLIC: Final = ("sign-in", "openapi", "unknown")
 
 @web.middleware
 async def front_door(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around every handler. Authentication, limits and injected statuses come before the body is read."""
+    """Around every handler.
+
+    The work runs in a task of the application's own: some servers cancel a handler when its client
+    leaves, and what then becomes of an interaction is for the options to say.
+    """
     if request.path.startswith(OUTSIDE):
         return await _outside(request, handler)
     sandbox = request.app[SANDBOX]
+    work = asyncio.create_task(_serve(request, handler, sandbox))
+    sandbox.work.add(work)
+    work.add_done_callback(sandbox.work.discard)
+    return await asyncio.shield(work)
+
+
+async def _serve(request: web.Request, handler: Handler, sandbox: Sandbox) -> web.StreamResponse:
+    """Authentication, limits and injected statuses come before the body is read."""
     entry = _entry(request, sandbox)
     request[ENTRY] = entry
     try:
@@ -45,6 +58,9 @@ async def front_door(request: web.Request, handler: Handler) -> web.StreamRespon
         response = _no_such_operation(sandbox, entry, exc)
     except ClientLeft:
         response = web.Response(status=CLIENT_LEFT)
+    except Exception:
+        log.exception("%s failed", entry.operation)
+        response = Refusal(500, "internal error").response()
     entry.status = response.status
     entry.done_ms = sandbox.journal.since(entry)
     _log(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,9 +47,18 @@ def make_app(
         journal=Journal(clock),
         conversations=Conversations(clock, options),
     )
+    app.on_shutdown.append(_abandon_work)
     app.cleanup_ctx.append(_engine_threads)
     app.add_routes(_routes())
     return app
+
+
+async def _abandon_work(app: web.Application) -> None:
+    """Stopping does not wait for replies: a stalled one would hold it up for its whole stall."""
+    work = app[SANDBOX].work
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
 
 
 async def _engine_threads(app: web.Application) -> AsyncIterator[None]:

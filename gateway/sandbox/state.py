@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from aiohttp import web
@@ -37,6 +37,8 @@ class Sandbox:
     faults: Faults
     journal: Journal
     conversations: Conversations
+    work: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
+    """Requests being served; the application cancels and awaits what is left when it ends."""
 
     async def transcribe(self, pcm: Pcm, rate: int) -> str:
         loop = asyncio.get_running_loop()

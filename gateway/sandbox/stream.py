@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 from typing import Any, Final
 
 from aiohttp import web
@@ -21,6 +23,17 @@ HUGE: Final = 1_200_000
 
 class ClientGone(Exception):  # noqa: N818 - reads as the sentence it is
     """The client went away and the sandbox was told to roll back when that happens."""
+
+
+def reset(request: web.Request) -> None:
+    """Break the connection with a TCP reset, as a service that dies does."""
+    if request.transport is None:
+        return
+    sock = request.transport.get_extra_info("socket")
+    if sock is not None:
+        # Without this the kernel would end the connection in order, and the client see a clean FIN.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    request.transport.abort()
 
 
 class EventStream:
@@ -80,8 +93,7 @@ class EventStream:
     def cut(self) -> None:
         """Reset the connection; the work may go on behind it, as with a client that left."""
         self._cut = True
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        reset(self._request)
 
     async def finish(self) -> None:
         """The clean end of the answer."""

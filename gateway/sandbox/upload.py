@@ -15,6 +15,7 @@ from gateway.sandbox.multipart import boundary_of
 from gateway.sandbox.options import SandboxOptions
 from gateway.sandbox.queries import Query
 from gateway.sandbox.state import Sandbox
+from gateway.sandbox.stream import reset
 from gateway.sandbox.wav import looks_like_wav
 
 
@@ -95,8 +96,8 @@ async def _arrival(request: web.Request, sandbox: Sandbox, entry: Entry) -> byte
             return await request.content.readany()
     except TimeoutError:
         entry.upload.end = "timeout"
-        if sandbox.options.revision == "2025-06" and request.transport is not None:
-            request.transport.abort()
+        if sandbox.options.revision == "2025-06":
+            reset(request)
             raise ClientLeft from None
         raise Refusal(408, "the request body stream timed out", rule="21") from None
     except (OSError, web.RequestPayloadError) as exc:

@@ -4,7 +4,8 @@ It is written from the carrier's public description (never from the gateway's co
 than real carriers are: what they would warn about once and then hide, it names.
 """
 
-from gateway.simulator.caller import Moment, Said, Stretch
+from gateway.simulator.caller import Moment, Said
+from gateway.simulator.ear import Stretch
 from gateway.simulator.judge import Violation
 from gateway.simulator.phone import place_call
 from gateway.simulator.plan import CallPlan, Ending, GatewayTarget, Habits, Item, Keys, Utterance

@@ -10,19 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from audio.mulaw import ulaw_level_dbfs
 from audio.types import FRAME_MS
+from gateway.simulator.ear import Ear
 from gateway.simulator.plan import CallPlan, Item, Keys, Utterance
 from gateway.simulator.sound import frames, is_voiced, noise_frame
 
-AUDIBLE_DBFS: Final = -50.0
-"""Agent frames below this (comfort sounds, pauses) are not speech to the caller."""
-
 HEARD_MS: Final = 200
 """So much audible sound makes an answer."""
-
-STREAMED_SILENCE_MS: Final = 2000
-"""An agent that streams silence instead of stopping has finished after this long."""
 
 Who = Literal["caller", "agent", "call"]
 
@@ -36,14 +30,6 @@ class Moment:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """One stretch of agent speech as heard."""
-
-    from_ms: int
-    until_ms: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """What became of one item of the plan."""
@@ -55,8 +41,10 @@ class Said:
     """End of its last voiced frame, or its last key; None while it is being said."""
     barged_in: bool = False
     """The agent was being heard when it began."""
+    silent_after_ms: int | None = None
+    """From its beginning, over the agent's voice, to the agent's silence: by `clear`, or played out."""
     cleared_after_ms: int | None = None
-    """From its beginning to the gateway's `clear`."""
+    """From its beginning to the gateway's `clear`, if it sent one."""
     reply_after_ms: int | None = None
     """From its end to the first agent sound heard: the response gap from outside."""
     reply_heard_ms: int = 0
@@ -79,47 +67,6 @@ class Act:
     """It begins a planned interruption by voice, while the agent is being played."""
     digit: str | None = None
     hangs_up: bool = False
-
-
-class Ear:
-    """The agent's sound as the caller perceives it."""
-
-    def __init__(self) -> None:
-        self.stretches: list[Stretch] = []
-        self._idle_since = 0
-        self._audible_at: int | None = None
-        self._from: int | None = None
-
-    @property
-    def speaking_since(self) -> int | None:
-        """When the stretch of speech going on began, or None."""
-        return self._from
-
-    def hear(self, at_ms: int, frame: bytes | None, quiet_ms: int) -> bool:
-        """Take what is being played; True when it is audible."""
-        audible = frame is not None and ulaw_level_dbfs(frame) > AUDIBLE_DBFS
-        if frame is not None:
-            self._idle_since = at_ms + FRAME_MS
-        if audible:
-            self._audible_at = at_ms + FRAME_MS
-            if self._from is None:
-                self._from = at_ms
-        elif self._from is not None and self.is_quiet(at_ms, quiet_ms):
-            self.stretches.append(Stretch(self._from, self._audible_at or at_ms))
-            self._from = None
-        return audible
-
-    def is_quiet(self, at_ms: int, quiet_ms: int) -> bool:
-        """Nothing has been played for `quiet_ms`, or nothing audible for much longer."""
-        if at_ms - self._idle_since >= quiet_ms:
-            return True
-        return at_ms - (self._audible_at or 0) >= max(STREAMED_SILENCE_MS, quiet_ms)
-
-    def finish(self, at_ms: int) -> None:
-        """The call is over; close the stretch going on."""
-        if self._from is not None:
-            self.stretches.append(Stretch(self._from, min(self._audible_at or at_ms, at_ms)))
-            self._from = None
 
 
 class _Performance:
@@ -213,6 +160,7 @@ class Caller:
     def _listen(self, at_ms: int, playing: bytes | None) -> None:
         speaking_before = self.ear.speaking_since
         audible = self.ear.hear(at_ms, playing, self._habits.quiet_ms)
+        self._notice_silence(at_ms, playing is not None)
         if audible and speaking_before is None:
             self._tell(Moment(at_ms, "agent", "speaks"))
         if not audible or (self._speaking is not None and self._speaking.voicing):
@@ -223,6 +171,16 @@ class Caller:
                 self.greeted_after_ms = at_ms
         else:
             self._hear_reply(at_ms)
+
+    def _notice_silence(self, at_ms: int, agent_playing: bool) -> None:
+        last = self.said[-1] if self.said else None
+        if last is None or not last.barged_in:
+            return
+        if not agent_playing and last.silent_after_ms is None:
+            self._amend(silent_after_ms=at_ms - last.from_ms)
+        elif agent_playing and last.silent_after_ms is not None and last.until_ms is None:
+            # It held its breath and went on: the caller is still being talked over.
+            self._amend(silent_after_ms=None)
 
     def _hear_reply(self, at_ms: int) -> None:
         last = self.said[-1]
@@ -276,9 +234,5 @@ class Caller:
 
 
 def _what(item: Item, *, barged_in: bool) -> str:
-    interrupts = " (interrupting)" if barged_in else ""
-    match item:
-        case Utterance(text=text):
-            return f"says{interrupts}: {text or '(a recording)'}"
-        case Keys(digits=digits):
-            return f"presses{interrupts} {digits}"
+    does = "presses" if isinstance(item, Keys) else "says"
+    return f"{does} {item.label}" + (", interrupting" if barged_in else "")

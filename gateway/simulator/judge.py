@@ -167,9 +167,10 @@ class Judge:
             self._clear_due = None
 
     def _judge_clear(self, at_ms: int, *, playing: bool) -> None:
-        self._clear_due = None
+        interrupting, self._clear_due = self._clear_due is not None, None
         last = self._last_playing_at
-        if not playing and (last is None or at_ms - last > EMPTY_GRACE_MS):
+        # a gateway may stop feeding at the first sound of an interruption and decide a moment later
+        if not interrupting and not playing and (last is None or at_ms - last > EMPTY_GRACE_MS):
             self.note("S18", "clear with nothing queued or playing", at_ms, kind="idle")
         if self._active_at is not None and at_ms - self._active_at <= STRETCH_MS:
             self._clears_in_stretch += 1

@@ -51,7 +51,7 @@ async def place_call(
 ) -> CallResult:
     """Call the gateway in real time and follow the plan; many calls may run at once.
 
-    Never raises for what the gateway does: that is in the result. `rest` is the carrier's REST double
+    Never raises for what goes wrong in the call: that is in the result. `rest` is the carrier's REST double
     through which the gateway may hang up; `watch` is told what happens as it happens. Safe to cancel:
     sockets are closed, no callback is sent.
     """
@@ -102,7 +102,7 @@ class _Call:
         try:
             document = await self._webhooks.voice()
             self._webhook_ms = round((self._clock.now() - self._dialled_at) * 1000)
-            self._tell(Moment(0, "call", "answered by the gateway's webhook"))
+            self._tell(Moment(0, "call", f"asked the gateway ({self._webhook_ms} ms)"))
             await self._follow(document)
         except CallFailed as failure:
             self._problems.append(str(failure))
@@ -125,8 +125,12 @@ class _Call:
         # Mixing brings its own libraries; most simulated calls are not recorded.
         from audio.recording import mix_stereo
 
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mix_stereo(bytes(tape.caller), bytes(tape.agent), path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mix_stereo(bytes(tape.caller), bytes(tape.agent), path)
+        except OSError as error:
+            self._problems.append(f"the recording was not written: {error.strerror}")
+            return None
         return path
 
     def result(self, recording: Path | None) -> CallResult:

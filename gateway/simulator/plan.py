@@ -15,8 +15,15 @@ class Utterance:
     """Mu-law, 8 kHz."""
     text: str = ""
     """The words, where known; compared with what was recognised."""
+    name: str = ""
+    """What to call it where the words are not known, e.g. the file's name."""
     interrupts: bool = False
     """Begin while the agent is talking instead of waiting for the turn."""
+
+    @property
+    def label(self) -> str:
+        """For the reader of a report."""
+        return f'"{self.text}"' if self.text else f"({self.name or 'a recording'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,11 @@ class Keys:
     digits: str
     """`0-9 * # A-D`, in order."""
     interrupts: bool = False
+
+    @property
+    def label(self) -> str:
+        """For the reader of a report."""
+        return self.digits
 
 
 Item = Utterance | Keys

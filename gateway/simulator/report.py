@@ -64,21 +64,16 @@ def transcript(result: CallResult, record: Record | None) -> Iterator[str]:
         if exchange.turn is not None:
             yield from _agent_lines(exchange.turn, answered_at)
         if exchange.said is not None and exchange.said.reply_after_ms is not None:
-            yield _indented(
-                f"waited {exchange.said.reply_after_ms / 1000:.2f} s, as heard on the line"
-            )
+            waited = exchange.said.reply_after_ms / 1000
+            yield _indented(f"the caller heard it after {waited:.2f} s")
 
 
 def _caller_lines(said: Said, exchange: Exchange) -> Iterator[str]:
     interrupting = " interrupting the agent" if said.barged_in else ""
-    match said.item:
-        case Keys(digits=digits):
-            yield f"{clock(said.from_ms):<{WIDTH}}caller presses {digits}{interrupting}"
-        case Utterance(text=text):
-            words = f'"{text}"' if text else "(a recording)"
-            yield f"{clock(said.from_ms):<{WIDTH}}caller says {words}{interrupting}"
-    if said.cleared_after_ms is not None and said.barged_in:
-        yield _indented(f"the agent fell silent {said.cleared_after_ms / 1000:.2f} s later")
+    does = "presses" if isinstance(said.item, Keys) else "says"
+    yield f"{clock(said.from_ms):<{WIDTH}}caller {does} {said.item.label}{interrupting}"
+    if said.silent_after_ms is not None:
+        yield _indented(f"the agent fell silent {said.silent_after_ms / 1000:.2f} s later")
     errors = exchange.word_errors
     if exchange.turn is not None and isinstance(said.item, Utterance):
         wrong = f" ({errors.errors} of {errors.words} words wrong)" if errors else ""
@@ -150,6 +145,7 @@ def _item_json(exchange: Exchange) -> dict[str, Any]:
         "from_ms": said.from_ms,
         "until_ms": said.until_ms,
         "barged_in": said.barged_in,
+        "silent_after_ms": said.silent_after_ms,
         "cleared_after_ms": said.cleared_after_ms,
         "reply_after_ms": said.reply_after_ms,
         "reply_heard_ms": said.reply_heard_ms,

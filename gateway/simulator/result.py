@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from gateway.simulator.caller import Caller, Moment, Said, Stretch
+from gateway.simulator.caller import Caller, Moment, Said
+from gateway.simulator.ear import Stretch
 from gateway.simulator.judge import Violation
 from gateway.simulator.line import LineEnd
 from gateway.simulator.plan import CallPlan

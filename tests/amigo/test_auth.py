@@ -206,6 +206,26 @@ async def test_calls_refused_together_share_the_new_sign_in(
     assert len(witness.of("sign-in")) == 2
 
 
+async def test_a_late_401_of_the_old_token_does_not_cost_the_new_one(
+    client: AmigoClient, witness: Witness
+) -> None:
+    renewed = asyncio.Event()
+
+    async def late(request: web.Request, seen: Seen) -> web.StreamResponse:
+        await renewed.wait()
+        return web.Response(status=401)
+
+    await client.sign_in(USER)
+    witness.on("conversations", late, refuse(401), page("conversations", []))
+    straggler = asyncio.create_task(use(client))
+    await witness.wait_for("conversations")
+    await use(client)
+    renewed.set()
+    await straggler
+
+    assert len(witness.of("sign-in")) == 2
+
+
 @pytest.mark.parametrize("revision", ["2025-06", "2026-04"])
 async def test_a_voice_turn_refused_with_401_is_sent_again_from_its_beginning(
     connect: Connect, witness: Witness, revision: str

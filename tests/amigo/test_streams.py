@@ -363,6 +363,50 @@ async def test_a_recording_that_swallows_its_cancellation_still_never_ends_clean
         assert peer.received.endswith(b"4\r\nRIFF\r\n")
 
 
+class Slow(Speaking):
+    """A recording that needs a while to be let go of."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in super().chunks():
+                yield piece
+        finally:
+            await asyncio.sleep(0.01)
+            self.closed += 10
+
+
+async def test_when_a_turn_is_left_nobody_uses_its_recording_any_more(
+    client: AmigoClient, witness: Witness
+) -> None:
+    witness.on("interact", stream(COMPLETE))
+    voice = Slow(b"RIFF")
+    turn = asyncio.create_task(speak(client, voice))
+    await witness.wait_for("interact")
+
+    turn.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await turn
+
+    assert voice.closed == 11
+    assert client_tasks() == []
+
+
+async def test_a_connection_whose_upload_was_complete_is_later_closed_in_order(
+    connect: Connect,
+) -> None:
+    async with raw_serving() as (peer, base_url):
+        client = await connect(base_url=base_url)
+        turn = asyncio.create_task(speak(client, Spoken(b"RIFF")))
+        reader, writer = await peer.next_connection()
+        await peer.read_until(reader, b"0\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(COMPLETE) + COMPLETE)
+        await turn
+
+        await client.__aexit__(None, None, None)
+
+        assert await peer.read_to_end(reader) == "closed"
+
+
 class Lost(Spoken):
     """A recording that breaks in the middle."""
 

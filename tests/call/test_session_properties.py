@@ -61,9 +61,7 @@ ANY_EVENT = st.one_of(
     st.builds(ev.DigitPressed, st.sampled_from("0123456789*#A")),
     st.builds(ev.SpeechStarted, st.integers(0, 3)),
     st.builds(ev.SpeechAccepted, st.integers(0, 3), st.sampled_from([240, 450])),
-    st.builds(
-        ev.SpeechEnded, st.integers(0, 3), st.integers(0, 900), st.just(0.0), st.just(1.0)
-    ),
+    st.builds(ev.SpeechEnded, st.integers(0, 3), st.integers(0, 900), st.just(0.0), st.just(1.0)),
     st.builds(ev.UtteranceFull, st.integers(0, 3), st.integers(0, 3), st.just(0.0), st.just(1.0)),
     st.builds(ev.ConversationOpened, st.just(ConversationId("c"))),
     st.builds(ev.BodySent, st.integers(0, 3)),
@@ -71,7 +69,12 @@ ANY_EVENT = st.one_of(
     st.builds(ev.FillerReady, st.integers(0, 3), st.just(0)),
     st.builds(ev.ReplyAudio, st.integers(0, 3)),
     st.builds(
-        ev.ReplyCompleted, st.integers(0, 3), st.just("m"), st.just("i"), st.just("t"), st.booleans()
+        ev.ReplyCompleted,
+        st.integers(0, 3),
+        st.just("m"),
+        st.just("i"),
+        st.just("t"),
+        st.booleans(),
     ),
     st.builds(ev.ConversationEnded, st.integers(0, 3)),
     st.builds(ev.TurnClosed, st.integers(0, 3)),

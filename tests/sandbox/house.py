@@ -15,10 +15,12 @@ import numpy as np
 from aiohttp.test_utils import TestServer
 
 from gateway.clock import SystemClock
+from gateway.sandbox.engines import Recogniser, Voice
 from gateway.sandbox.engines.tones import TonesRecogniser, TonesVoice
 from gateway.sandbox.options import SandboxOptions
 from gateway.sandbox.server import make_app
 from gateway.sandbox.wav import wav_file
+from tests.sandbox.words import through_the_phone
 
 SERVICE = "5a9db0c55a9db0c55a9db0c5"
 PCM8K = '{"type":"pcm","frame_rate":8000,"n_channels":1,"sample_width":2}'
@@ -124,13 +126,14 @@ class Guest:
         ) as response:
             return await _read(response)
 
-    async def create(self, response_format: str = "text", **query: str) -> Answer:
-        body = {"service_id": query.pop("service_id", SERVICE), **query.pop("body", {})}  # type: ignore[arg-type]
+    async def create(
+        self, response_format: str = "text", body: dict[str, Any] | None = None, **query: str
+    ) -> Answer:
         return await self.ask(
             "POST",
             "/v1/sandbox/conversation/",
             params={"response_format": response_format, **query},
-            json=body,
+            json={"service_id": SERVICE, **(body or {})},
         )
 
     async def begin(self) -> str:
@@ -181,20 +184,28 @@ class Guest:
             headers=headers,
         )
 
+    async def speak_aloud(self, conversation: str, voice: Voice, text: str) -> Answer:
+        """A voice turn in which a voice says these words over the telephone; a spoken answer."""
+        spoken = np.concatenate([*voice.speak(text)])
+        phone = wav_file(through_the_phone(spoken, voice.rate), 8000)
+        return await self.speak(conversation, phone, answer="voice")
+
     async def finish(self, conversation: str) -> int:
         return (await self.ask("POST", f"/v1/sandbox/conversation/{conversation}/finish/")).status
 
     async def listed(self, **query: Any) -> list[dict[str, Any]]:
-        return (await self.ask("GET", "/v1/sandbox/conversation/", params=query)).json[
-            "conversations"
-        ]
+        answer = await self.ask("GET", "/v1/sandbox/conversation/", params=query)
+        found: list[dict[str, Any]] = answer.json["conversations"]
+        return found
 
     async def messages(self, conversation: str, **query: Any) -> list[dict[str, Any]]:
         path = f"/v1/sandbox/conversation/{conversation}/messages/"
-        return (await self.ask("GET", path, params=query)).json["messages"]
+        found: list[dict[str, Any]] = (await self.ask("GET", path, params=query)).json["messages"]
+        return found
 
     async def log(self) -> dict[str, Any]:
-        return (await self.ask("GET", "/_sandbox/log")).json
+        log: dict[str, Any] = (await self.ask("GET", "/_sandbox/log")).json
+        return log
 
     async def last(self, operation: str) -> dict[str, Any]:
         """The journal's newest entry of an operation."""
@@ -266,10 +277,20 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(revision: str = "2025-06", **options: Any) -> AsyncIterator[House]:
+async def open_house(
+    revision: str = "2025-06",
+    recogniser: Recogniser | None = None,
+    voice: Voice | None = None,
+    **options: Any,
+) -> AsyncIterator[House]:
     """A sandbox with tones for engines and no thinking time, unless told otherwise."""
-    recogniser, clock = TonesRecogniser(), JumpingClock()
+    tones, clock = TonesRecogniser(), JumpingClock()
     settings = {"think_ms": 0, **options}
-    app = make_app(SandboxOptions(revision=revision, **settings), recogniser, TonesVoice(), clock)  # type: ignore[arg-type]
+    app = make_app(
+        SandboxOptions(revision=revision, **settings),  # type: ignore[arg-type]
+        recogniser or tones,
+        voice or TonesVoice(),
+        clock,
+    )
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        yield House(f"http://127.0.0.1:{server.port}", http, revision, recogniser, clock)
+        yield House(f"http://127.0.0.1:{server.port}", http, revision, tones, clock)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -44,9 +46,7 @@ async def test_A29_status_alone_strikes_every_operation():
 
 
 async def test_A29_a_refused_upload_need_not_be_complete():
-    import asyncio
-
-    async def endless():
+    async def endless() -> AsyncIterator[bytes]:
         yield b"RIFF"
         await asyncio.Event().wait()
 
@@ -263,8 +263,6 @@ async def test_slow_faults_last_as_long_as_asked(fault):
 
 
 async def test_late_finish_keeps_the_conversation_busy():
-    import asyncio
-
     async with house_with("late-finish=1:1@300") as house:
         guest = await house.caller()
         conversation = await guest.begin()

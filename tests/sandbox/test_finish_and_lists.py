@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.sandbox.faults import parse_fault
@@ -70,7 +72,7 @@ async def test_A34_conversations_are_filtered_by_state_service_user_and_id():
         await guest.finish(done)
         now = await guest.begin()
 
-        def ids(items):
+        def ids(items: list[dict[str, Any]]) -> list[str]:
             return [item["id"] for item in items]
 
         assert ids(await guest.listed(is_finished="false")) == [now]

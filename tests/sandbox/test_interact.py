@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import struct
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.sandbox.house import BOUNDARY, form, noise, open_house, recording
 REVISIONS = pytest.mark.parametrize("revision", ["2025-06", "2026-04"])
 
 
-async def _endless():
+async def _endless() -> AsyncIterator[bytes]:
     yield b"RIFF"
     await asyncio.Event().wait()
 
@@ -49,7 +50,7 @@ async def test_A14_a_busy_conversation_is_refused_without_the_body(revision):
         conversation = await guest.begin()
         gate = asyncio.Event()
 
-        async def slow():
+        async def slow() -> AsyncIterator[bytes]:
             yield recording()
             await gate.wait()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 import pytest
@@ -108,7 +109,7 @@ async def test_A3_a_bad_token_is_refused_before_the_body_is_read():
     async with open_house() as house:
         guest = house.guest()
 
-        async def never_ending():
+        async def never_ending() -> AsyncIterator[bytes]:
             yield b"RIFF"
             await asyncio.Event().wait()
 

@@ -5,39 +5,48 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.sandbox.faults import parse_fault
 from tests.sandbox.house import BOUNDARY, PCM8K, SERVICE, Guest, open_house, recording
 
 REVISIONS = pytest.mark.parametrize("revision", ["2025-06", "2026-04"])
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def _open(
-    guest: Guest, conversation: str
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send the head of a chunked voice upload and its first half second."""
+@asynccontextmanager
+async def _socket(guest: Guest) -> AsyncIterator[Ends]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(guest.base).port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def _upload(guest: Guest, conversation: str) -> AsyncIterator[Ends]:
+    """A chunked voice upload of which the head and half a second of sound have been sent."""
     current = guest.revision == "2026-04"
     media = f"multipart/form-data; boundary={BOUNDARY}" if current else "audio/wav"
     query = "request_format=voice&response_format=voice"
     if current:
         query += "&request_audio_config=" + PCM8K.replace('"', "%22")
-    reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(guest.base).port)
-    writer.write(
-        (
-            f"POST /v1/sandbox/conversation/{conversation}/interact?{query} HTTP/1.1\r\nHost: x\r\n"
-            f"Authorization: Bearer {guest.token}\r\nContent-Type: {media}\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n"
-        ).encode()
+    head = (
+        f"POST /v1/sandbox/conversation/{conversation}/interact?{query} HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {guest.token}\r\nContent-Type: {media}\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
     )
-    writer.write(_chunk(recording(500)))
-    await writer.drain()
-    return reader, writer
-
-
-def _chunk(data: bytes) -> bytes:
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+    sound = recording(500)
+    async with _socket(guest) as (reader, writer):
+        writer.write(head.encode() + f"{len(sound):x}\r\n".encode() + sound + b"\r\n")
+        await writer.drain()
+        yield reader, writer
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -54,7 +63,7 @@ async def test_A20_the_log_tells_when_each_part_of_an_upload_came(revision):
         conversation = await guest.begin()
         wav = recording(600)
 
-        async def spoken():
+        async def spoken() -> AsyncIterator[bytes]:
             for at in range(0, len(wav), 3200):
                 yield wav[at : at + 3200]
                 await asyncio.sleep(0.05)
@@ -73,10 +82,8 @@ async def test_A20_the_log_tells_when_each_part_of_an_upload_came(revision):
 async def test_A21_a_stalled_upload_is_a_408_in_the_current_revision():
     async with open_house("2026-04", upload_timeout=0.2) as house:
         guest = await house.caller()
-        conversation = await guest.begin()
-        reader, writer = await _open(guest, conversation)
-        status = await reader.readline()
-        writer.close()
+        async with _upload(guest, await guest.begin()) as (reader, _):
+            status = await reader.readline()
 
         assert b" 408 " in status
         assert (await guest.last("interact"))["upload"]["end"] == "timeout"
@@ -86,10 +93,9 @@ async def test_A21_a_stalled_upload_is_a_408_in_the_current_revision():
 async def test_A21_a_stalled_upload_is_a_reset_in_the_seed_revision():
     async with open_house("2025-06", upload_timeout=0.2) as house:
         guest = await house.caller()
-        reader, writer = await _open(guest, await guest.begin())
-        with pytest.raises(ConnectionResetError):
-            assert await reader.read() != b""
-        writer.close()
+        async with _upload(guest, await guest.begin()) as (reader, _):
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
 
         assert len((await guest.idle())[0]["messages"]) == 1
 
@@ -100,12 +106,10 @@ async def test_A21_a_connection_lost_during_the_upload_leaves_no_interaction(rev
     async with open_house(revision) as house:
         guest = await house.caller()
         conversation = await guest.begin()
-        _, writer = await _open(guest, conversation)
-        await guest.watch(lambda log: bool(log["requests"][-2]["upload"]["chunks"]))
-        if how == "reset":
-            _reset(writer)
-        else:
-            writer.close()
+        async with _upload(guest, conversation) as (_, writer):
+            await guest.watch(lambda log: bool(log["requests"][-1]["upload"]["chunks"]))
+            if how == "reset":
+                _reset(writer)
         left = await guest.idle()
 
         assert len(left[0]["messages"]) == 1
@@ -115,31 +119,34 @@ async def test_A21_a_connection_lost_during_the_upload_leaves_no_interaction(rev
 
 
 async def test_A21_a_broken_chunk_leaves_no_interaction():
-    async with open_house() as house:
+    async with open_house(upload_timeout=0.2) as house:
         guest = await house.caller()
-        _, writer = await _open(guest, await guest.begin())
-        writer.write(b"this is no chunk size\r\n")
-        await writer.drain()
-        left = await guest.watch(lambda log: log["requests"][-2]["upload"]["end"] == "reset")
-        writer.close()
+        async with _upload(guest, await guest.begin()) as (_, writer):
+            writer.write(b"this is no chunk size\r\n")
+            await writer.drain()
+            left = await guest.idle()
 
-        assert len(left["conversations"][0]["messages"]) == 1
+        assert len(left[0]["messages"]) == 1
 
 
-async def _leave_during_reply(guest: Guest, conversation: str) -> None:
-    reader, writer = await _open(guest, conversation)
-    writer.write(b"0\r\n\r\n")
-    await writer.drain()
-    while b"new-message" not in await reader.readline():
+async def _hear(reader: asyncio.StreamReader, what: bytes) -> None:
+    """Read on until a line holds this."""
+    while what not in await reader.readline():
         pass
-    _reset(writer)
+
+
+async def _leave_during_reply(guest: Guest, conversation: str, after: bytes) -> None:
+    async with _upload(guest, conversation) as (reader, writer):
+        writer.write(b"0\r\n\r\n")
+        await _hear(reader, after)
+        _reset(writer)
 
 
 async def test_A40_by_default_the_reply_goes_on_when_the_client_leaves():
     async with open_house() as house:
         guest = await house.caller()
         conversation = await guest.begin()
-        await _leave_during_reply(guest, conversation)
+        await _leave_during_reply(guest, conversation, b"new-message")
         kept = await guest.idle()
 
         assert len(kept[0]["messages"]) == 3
@@ -150,11 +157,7 @@ async def test_A40_while_the_reply_goes_on_the_conversation_is_busy():
     async with open_house(think_ms=400) as house:
         guest = await house.caller()
         conversation = await guest.begin()
-        reader, writer = await _open(guest, conversation)
-        writer.write(b"0\r\n\r\n")
-        while b"user-message-available" not in await reader.readline():
-            pass
-        _reset(writer)
+        await _leave_during_reply(guest, conversation, b"user-message-available")
         at_once = await guest.finish(conversation)
         await guest.idle()
 
@@ -164,13 +167,11 @@ async def test_A40_while_the_reply_goes_on_the_conversation_is_busy():
 
 
 async def test_A40_under_roll_back_nothing_of_the_reply_remains():
-    from gateway.sandbox.faults import parse_fault
-
     faults = (parse_fault("interact-slow-drip=1@20"),)
     async with open_house(on_disconnect="rollback", faults=faults) as house:
         guest = await house.caller()
         conversation = await guest.begin()
-        await _leave_during_reply(guest, conversation)
+        await _leave_during_reply(guest, conversation, b"new-message")
         kept = await guest.idle()
 
         assert len(kept[0]["messages"]) == 1
@@ -181,17 +182,14 @@ async def test_A40_under_roll_back_an_abandoned_create_leaves_no_conversation():
     async with open_house(on_disconnect="rollback", think_ms=200) as house:
         guest = await house.caller()
         body = f'{{"service_id":"{SERVICE}"}}'.encode()
-        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(guest.base).port)
-        writer.write(
-            (
-                "POST /v1/sandbox/conversation/?response_format=text HTTP/1.1\r\nHost: x\r\n"
-                f"Authorization: Bearer {guest.token}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n"
-            ).encode()
-            + body
+        head = (
+            "POST /v1/sandbox/conversation/?response_format=text HTTP/1.1\r\nHost: x\r\n"
+            f"Authorization: Bearer {guest.token}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
-        while b"conversation-created" not in await reader.readline():
-            pass
-        _reset(writer)
+        async with _socket(guest) as (reader, writer):
+            writer.write(head.encode() + body)
+            await _hear(reader, b"conversation-created")
+            _reset(writer)
 
         assert await guest.idle() == []

@@ -250,6 +250,16 @@ async def test_the_recording_has_the_caller_left_and_the_agent_right_as_played(t
         assert file.getnframes() / 8000 == pytest.approx(result.seconds, abs=0.5)
 
 
+async def test_a_recording_that_cannot_be_written_fails_the_call_but_not_the_caller(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    async with switchboard() as board:
+        result = await call(board, record=tmp_path / "file" / "call.wav")
+
+    assert result.recording is None
+    (problem,) = result.problems
+    assert problem.startswith("the recording was not written: ")
+
+
 async def test_many_calls_at_once_do_not_mix():
     async with switchboard() as board:
         tones = [Utterance(tone(200, hertz=300 + 200 * n)) for n in range(8)]
@@ -268,10 +278,10 @@ async def test_what_happens_is_told_as_it_happens():
         result = await place_call(plan, board.target, watch=told.append)
 
     assert tuple(told) == result.moments
-    assert [(moment.who, moment.what) for moment in told] == [
-        ("call", "answered by the gateway's webhook"),
+    assert told[0].what.startswith("asked the gateway (")
+    assert [(moment.who, moment.what) for moment in told[1:]] == [
         ("agent", "speaks"),
-        ("caller", "says: word"),
+        ("caller", 'says "word"'),
         ("agent", "speaks"),
         ("call", "the caller hung up"),
     ]

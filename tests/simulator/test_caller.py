@@ -38,8 +38,8 @@ def said(acts: list[Act]) -> int:
     return 20 * sum(act.voiced for act in acts)
 
 
-def speech(ms: int, **more: bool) -> Utterance:
-    return Utterance(tone(ms), text="words", **more)
+def speech(ms: int, *, interrupts: bool = False) -> Utterance:
+    return Utterance(tone(ms), text="words", interrupts=interrupts)
 
 
 def test_the_caller_waits_until_the_agent_has_been_silent_for_700_ms():
@@ -135,6 +135,20 @@ def test_the_old_speech_under_an_interruption_is_no_answer_to_it():
     life.hears(LOUD, 1200 + 400)
 
     assert life.caller.said[0].reply_heard_ms == 0
+
+
+def test_the_agents_silence_is_timed_from_the_interruption():
+    life = Life(speech(400, interrupts=True))
+    life.hears(LOUD, 1400)
+    life.hears(None, 100)
+    assert life.caller.said[0].silent_after_ms == 200
+
+    life.hears(LOUD, 60)
+    assert life.caller.said[0].silent_after_ms is None, "it goes on talking over the caller"
+
+    life.hears(None, 200)
+    life.hears(LOUD, 400)
+    assert life.caller.said[0].silent_after_ms == 360, "what comes later is the answer"
 
 
 def test_a_clear_is_timed_from_the_interruption():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.simulator.caller import Said, Stretch
+from gateway.simulator.caller import Said
+from gateway.simulator.ear import Stretch
 from gateway.simulator.judge import Violation
 from gateway.simulator.plan import Keys, Utterance
 from gateway.simulator.playback import Underrun
@@ -37,7 +39,7 @@ RESULT = CallResult(
             from_ms=61_240,
             until_ms=61_900,
             barged_in=True,
-            cleared_after_ms=40,
+            silent_after_ms=40,
         ),
     ),
     agent_speech=(Stretch(400, 4000),),
@@ -92,7 +94,7 @@ def test_the_transcript_says_who_said_what_when_and_what_the_wait_was_made_of():
             "           response gap 1.30 s = endpoint_wait 0.70 + upload_tail 0.01 + "
             "transcription 0.20 + thinking 0.30 + first_audio_to_sent 0.02 + sent_to_played 0.07"
         ),
-        "           waited 1.31 s, as heard on the line",
+        "           the caller heard it after 1.31 s",
         '--:--.-    agent  says "Are you still there?"',
         "01:01.2    caller presses 42# interrupting the agent",
         "           the agent fell silent 0.04 s later",
@@ -104,12 +106,10 @@ def test_without_a_record_the_line_itself_is_told():
     lines = list(transcript(RESULT, None))
 
     assert lines[0] == '00:05.1    caller says "weasels have eaten our phone system"'
-    assert lines[1] == "           waited 1.31 s, as heard on the line"
+    assert lines[1] == "           the caller heard it after 1.31 s"
 
 
 def test_faults_are_named_in_the_verdict():
-    from dataclasses import replace
-
     faulty = replace(
         RESULT,
         problems=("the agent was never heard",),
@@ -203,8 +203,8 @@ async def test_the_record_is_asked_for_until_the_conversation_is_settled(aiohttp
     ],
 )
 async def test_no_record_is_a_reason_not_an_error(aiohttp_server, answer, why):
-    async def show(_request: web.Request) -> web.Response:
-        return answer
+    async def show(_request: web.Request) -> web.StreamResponse:
+        return answer  # type: ignore[no-any-return]
 
     app = web.Application()
     app.router.add_get("/v1/calls/{sid}", show)

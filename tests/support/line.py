@@ -63,7 +63,9 @@ class MemoryLine:
                 self._mark(message["mark"]["name"], max(now, self._end))
             case "clear":
                 self._played = [
-                    (at, sound[: max(0, round((now - at) * 8000))]) for at, sound in self._played if at < now
+                    (at, sound[: max(0, round((now - at) * 8000))])
+                    for at, sound in self._played
+                    if at < now
                 ]
                 self._end = now
                 pending, self._marks = self._marks, []

@@ -30,7 +30,7 @@ PUBLIC = "https://gateway.example"
 def spoken(name: str, *, interrupts: bool = False) -> Utterance:
     """A recording that ships with the simulator."""
     data = (files("gateway.simulator") / "speech" / f"{name}.wav").read_bytes()
-    return Utterance(from_file(data), name, interrupts)
+    return Utterance(from_file(data), name=name, interrupts=interrupts)
 
 
 @dataclass
@@ -71,7 +71,9 @@ class Stack:
                     return record
                 await asyncio.sleep(0.02)
 
-    async def until(self, call_sid: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> dict[str, Any]:
+    async def until(
+        self, call_sid: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 20.0
+    ) -> dict[str, Any]:
         """The record as soon as something holds of it."""
         async with asyncio.timeout(seconds):
             while True:

@@ -132,12 +132,16 @@ class World:
                 self.freeing = True
             case cmd.SayReply():
                 interrupted = self.session.record.turns[command.turn].interrupted
-                assert not interrupted or command.turn in self.ended, "no audio of an abandoned turn"
+                assert not interrupted or command.turn in self.ended, (
+                    "no audio of an abandoned turn"
+                )
                 self.queue.append(Playing(command.item, command.turn))
             case cmd.SayFiller():
                 self.queue.append(Playing(command.item, command.turn))
             case cmd.SayPhrase():
-                self.queue.insert(0 if command.first else len(self.queue), Playing(command.item, None))
+                self.queue.insert(
+                    0 if command.first else len(self.queue), Playing(command.item, None)
+                )
             case cmd.ClearSpeech():
                 self.cleared += [playing.item for playing in self.queue]
                 self.queue.clear()
@@ -331,9 +335,7 @@ class World:
             return [lambda: self._began(front)] * 3
         steps: list[Step] = [lambda: self.happen(ev.PlaybackHeard(front.item, self.now))]
         wire = self.wire
-        growing = (
-            wire is not None and front.turn == wire.turn and not wire.completed
-        )
+        growing = wire is not None and front.turn == wire.turn and not wire.completed
         if growing:
             return [*steps, lambda: self.happen(ev.PlaybackStarved(front.item))]
         return [*steps, *[self._drain] * 4]

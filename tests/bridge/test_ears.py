@@ -1,0 +1,139 @@
+"""The caller's stream cut into utterances: nothing clipped, nothing lost."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audio import mulaw
+from audio.endpoint import Offset, Onset, Signal, Voiced
+from audio.types import FRAME_SAMPLES, SILENCE_DBFS, Pcm
+from gateway.bridge.ears import Ears
+from gateway.call import events as ev
+
+STREAM = random.Random(7).randbytes(FRAME_SAMPLES * 3000)
+
+
+class Scripted:
+    """A detector that says what it is told to, by frame."""
+
+    def __init__(self, script: Mapping[int, tuple[Signal, ...]]) -> None:
+        self.script = script
+        self.frame = 0
+        self.heard: list[Pcm] = []
+
+    def push(self, pcm: Pcm, agent_dbfs: float = SILENCE_DBFS) -> tuple[Signal, ...]:
+        self.frame += 1
+        self.heard.append(pcm)
+        return self.script.get(self.frame, ())
+
+
+def listen(
+    script: Mapping[int, tuple[Signal, ...]],
+    messages: list[tuple[bytes, int | None]],
+    **options: int,
+) -> tuple[Ears, list[ev.Event], Scripted]:
+    events: list[ev.Event] = []
+    detector = Scripted(script)
+    ears = Ears(detector, events.append, lambda _now: SILENCE_DBFS, **options)  # type: ignore[arg-type]
+    now = 10.0
+    for payload, timestamp in messages:
+        now += len(payload) / 8000
+        ears.hear(payload, timestamp, now)
+    return ears, events, detector
+
+
+def frames(first: int, last: int) -> list[tuple[bytes, int | None]]:
+    return [(STREAM[at * 160 : at * 160 + 160], None) for at in range(first, last)]
+
+
+def pcm_of(first: int, last: int) -> bytes:
+    return mulaw.decode(STREAM[first * 160 : last * 160]).tobytes()
+
+
+def test_an_utterance_begins_with_its_pre_roll_and_holds_every_frame_to_its_end() -> None:
+    onset, decided, ended = 50, 54, 100
+    script = {
+        decided: (Onset(onset * 160, decided * 160),),
+        ended: (Offset(onset * 160, 65 * 160, ended * 160),),
+    }
+
+    ears, events, _ = listen(script, frames(0, 150), pre_roll_ms=400)
+
+    assert ears.utterances[0].closed
+    assert pcm_of(onset - 20, ended) == bytes(ears.utterances[0].pcm)
+    assert [ev.SpeechStarted(0)] == events[:1]
+
+
+def test_the_end_tells_when_speech_was_last_received() -> None:
+    script = {54: (Onset(50 * 160, 54 * 160),), 100: (Offset(50 * 160, 65 * 160, 100 * 160),)}
+
+    _, events, _ = listen(script, frames(0, 101))
+
+    ended = events[-1]
+    assert isinstance(ended, ev.SpeechEnded)
+    assert abs(ended.last_at - (10.0 + 65 * 0.02)) < 0.001
+    assert abs(ended.began_at - (10.0 + 50 * 0.02)) < 0.001
+
+
+def test_milestones_are_passed_on() -> None:
+    script = {10: (Onset(8 * 160, 1600),), 20: (Voiced(240, 3200),), 31: (Voiced(450, 4960),)}
+
+    _, events, _ = listen(script, frames(0, 40))
+
+    assert [ev.SpeechAccepted(0, 240), ev.SpeechAccepted(0, 450)] == events[1:]
+
+
+def test_the_cap_splits_without_losing_a_sample() -> None:
+    script = {10: (Onset(9 * 160, 1600),)}
+
+    ears, events, _ = listen(script, frames(0, 400), pre_roll_ms=0, max_utterance_ms=2000)
+
+    said = b"".join(bytes(ears.utterances[one].pcm) for one in sorted(ears.utterances))
+    assert pcm_of(9, 400) == said
+    assert [ev.UtteranceFull] * 3 == [type(event) for event in events[1:]]
+    assert all(len(one.pcm) <= 32_000 for one in ears.utterances.values())
+
+
+@given(st.lists(st.integers(1, 900), min_size=1, max_size=60))
+def test_messages_of_any_size_make_the_same_frames(sizes: list[int]) -> None:
+    messages: list[tuple[bytes, int | None]] = []
+    at = 0
+    for size in sizes:
+        messages.append((STREAM[at : at + size], None))
+        at += size
+
+    _, _, detector = listen({}, messages)
+
+    whole = at // 160
+    assert [frame.tobytes() for frame in detector.heard] == [pcm_of(i, i + 1) for i in range(whole)]
+
+
+def test_lost_audio_is_made_up_with_silence_of_at_most_a_second() -> None:
+    lost = [(STREAM[:160], 0), (STREAM[160:320], 20), (STREAM[320:480], 540)]
+    far = [(STREAM[:160], 0), (STREAM[160:320], 30_000)]
+
+    assert 3 + 25 == listen({}, lost)[2].frame
+    assert 2 + 50 == listen({}, far)[2].frame
+
+
+def test_time_that_steps_back_or_jitters_changes_nothing() -> None:
+    messages = [(STREAM[:160], 100), (STREAM[160:320], 80), (STREAM[320:480], 105)]
+
+    assert 3 == listen({}, messages)[2].frame
+
+
+def test_a_dropped_utterance_is_not_kept() -> None:
+    events: list[ev.Event] = []
+    detector = Scripted({10: (Onset(1600, 1600),), 30: (Offset(1600, 2000, 4800),)})
+    ears = Ears(detector, events.append, lambda _now: SILENCE_DBFS)
+    for index, (payload, _) in enumerate(frames(0, 40)):
+        ears.hear(payload, None, index * 0.02)
+        if index == 15:
+            ears.drop(0)
+
+    assert {} == ears.utterances
+    assert [ev.SpeechStarted(0)] == events

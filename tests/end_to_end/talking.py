@@ -1,0 +1,421 @@
+"""The house that talk tests call: sandbox, gateway and telephone, and what must hold after every call.
+
+Everything is real but small: the agent beeps instead of speaking, briskly; our own phrases are short
+chirps that can be told apart in what the caller heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from audio import mulaw
+from audio.types import Pcm
+from audio.wav import write_wav
+from gateway.call.commands import Phrase
+from gateway.sandbox.engines.tones import GAP_MS, TonesRecogniser
+from gateway.sandbox.faults import parse_fault
+from gateway.sandbox.options import SandboxOptions
+from gateway.simulator import CallPlan, CallResult, Habits, Item, Keys, Utterance
+from gateway.simulator.sound import frames, is_voiced, noise_frame
+from tests.support.stack import Stack, run_stack, spoken
+
+REVISIONS = ("2025-06", "2026-04")
+both_revisions = pytest.mark.parametrize("revision", REVISIONS)
+
+BRISK = Habits(quiet_ms=300, linger_seconds=0.6, patience_seconds=8.0, key_gap_ms=100)
+"""A caller who does not wait long."""
+
+AUDIBLE = 300
+"""Samples above this are no line noise."""
+
+BUSY_CONVERSATION = "14"
+UNFINISHED_CONVERSATION = "8"
+"""Rules of the API (protocol dossier) that some faults make us run into."""
+
+
+# ---------------------------------------------------------------- what the caller does
+
+
+def says(name: str, *, interrupts: bool = False) -> Utterance:
+    """A recording that ships with the simulator."""
+    return spoken(name, interrupts=interrupts)
+
+
+def presses(digits: str, *, interrupts: bool = False) -> Keys:
+    return Keys(digits, interrupts)
+
+
+def says_and_adds(first: str, pause_ms: int, second: str) -> Utterance:
+    """Two recordings with a silence of the caller's between them."""
+    one, two = says(first).sound, says(second).sound
+    sound = voiced(one) + quiet_line(pause_ms) + voiced(two)
+    return Utterance(sound, name=f"{first} … {second}")
+
+
+def makes_a_short_noise(ms: int = 300) -> Utterance:
+    """The beginning of a word, over before it means anything; made over the agent's voice."""
+    return Utterance(voiced(says("goodbye").sound)[: ms * 8], name="a noise", interrupts=True)
+
+
+def quiet_line(ms: int) -> bytes:
+    """The line's own noise."""
+    return b"".join(noise_frame(number) for number in range(ms // 20))
+
+
+def voiced(sound: bytes) -> bytes:
+    """A recording without the silence around it, in whole frames."""
+    cut = frames(sound)
+    loud = [number for number, frame in enumerate(cut) if is_voiced(frame)]
+    return b"".join(cut[loud[0] : loud[-1] + 1])
+
+
+# ---------------------------------------------------------------- the agent's engines
+
+
+class AttentiveEars(TonesRecogniser):
+    """Hears what it is told to, and keeps the sound of every turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Pcm] = []
+
+    def transcribe(self, pcm: Pcm, rate: int) -> str:
+        self.heard.append(pcm)
+        return super().transcribe(pcm, rate)
+
+
+@dataclass(frozen=True)
+class BriskVoice:
+    """Beeps once a word; `ms` for each character."""
+
+    ms: int = 12
+    rate: int = 16_000
+
+    def speak(self, text: str) -> Iterator[Pcm]:
+        for word in text.split():
+            time = np.arange(self.rate * self.ms * len(word) // 1000) / self.rate
+            beep = np.sin(2 * np.pi * (300 + 1200 / (1 + len(word))) * time) * 4500
+            yield np.concatenate([beep, np.zeros(self.rate * GAP_MS // 1000)]).astype(np.int16)
+
+    def length_ms(self, text: str) -> int:
+        """How long it takes to say something, the gap behind the last word not counted."""
+        words = text.split()
+        return sum(self.ms * len(word) + GAP_MS for word in words) - GAP_MS
+
+
+def chirp(number: int) -> bytes:
+    """A phrase of 400 ms like no other."""
+    time = np.arange(3200) / 8000
+    return mulaw.encode((5000 * np.sin(2 * np.pi * (350 + 90 * number + 500 * time) * time)).astype(np.int16))
+
+
+CHIRPS = {
+    phrase: chirp(number) for number, phrase in enumerate(Phrase) if phrase is not Phrase.COMFORT
+}
+
+
+# ---------------------------------------------------------------- a call that was held
+
+
+@dataclass(frozen=True)
+class Held:
+    """One call as the caller, the gateway's record and the API saw it."""
+
+    result: CallResult
+    record: dict[str, Any]
+    heard: Pcm
+    """All the caller heard, from the first stream on, 8 kHz."""
+    said: Pcm
+
+    @property
+    def end_reason(self) -> str:
+        return str(self.record["end_reason"])
+
+    @property
+    def conversation_id(self) -> str:
+        return str(self.record["conversation_id"])
+
+    @property
+    def turns(self) -> list[dict[str, Any]]:
+        return list(self.record["turns"])
+
+    def turn(self, kind: str) -> dict[str, Any]:
+        """The only turn of this kind."""
+        [turn] = [turn for turn in self.turns if turn["kind"] == kind]
+        return turn
+
+    @property
+    def user_texts(self) -> list[str]:
+        """What the API understood, turn by turn."""
+        return [turn["user_text"] for turn in self.turns if turn["user_text"]]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.record["events"] if event["type"] == kind]
+
+    @property
+    def phrases(self) -> list[str]:
+        """Our own phrases the gateway says it spoke, in order."""
+        return [event["name"] for event in self.events("phrase")]
+
+    def heard_phrase(self, phrase: Phrase) -> bool:
+        """Whether the caller heard (most of) one of our own phrases."""
+        return share_heard(mulaw.decode(CHIRPS[phrase]), self.heard) > 0.6
+
+    @property
+    def clears(self) -> int:
+        return sum(moment.what.startswith("stops") for moment in self.result.moments)
+
+    @property
+    def heard_ms(self) -> int:
+        """How much agent sound the caller heard."""
+        return loud_ms(self.heard)
+
+
+# ---------------------------------------------------------------- the house
+
+
+@dataclass
+class House:
+    """What a test talks to."""
+
+    stack: Stack
+    ears: AttentiveEars
+    voice: BriskVoice
+    tmp_path: Path
+    calls: list[Held] = field(default_factory=list)
+    results: list[CallResult] = field(default_factory=list)
+
+    # ---- calling
+
+    def expect(self, *words: str) -> None:
+        """What the agent will understand, turn by turn."""
+        self.ears.expect(*words)
+
+    async def call(self, *items: Item, habits: Habits = BRISK, **plan: Any) -> Held:
+        """Call, follow the plan, and come back when the gateway owes nothing any more."""
+        result, said, heard = await self._place(CallPlan(items=items, habits=habits, **plan))
+        held = Held(result, await self.stack.settled(result.call_sid), heard, said)
+        self.calls.append(held)
+        return held
+
+    async def refused_call(self) -> CallResult:
+        """A call that the gateway does not take."""
+        result, _, _ = await self._place(CallPlan(habits=BRISK))
+        return result
+
+    async def _place(self, plan: CallPlan) -> tuple[CallResult, Pcm, Pcm]:
+        path = self.tmp_path / f"heard-{len(self.results)}.wav"
+        result = await self.stack.call(replace(plan, record=path, max_seconds=40.0))
+        self.results.append(result)
+        if result.recording is None:
+            return result, np.zeros(0, np.int16), np.zeros(0, np.int16)
+        said, heard = read_stereo(path)
+        return result, said, heard
+
+    # ---- looking
+
+    async def api(self) -> Api:
+        return Api(await self.stack.log())
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """A number of `/metrics`; 0 where it was never touched."""
+        async with self.stack.http.get(f"{self.stack.target.connect_to}/metrics") as answer:
+            text = await answer.text()
+        for line in text.splitlines():
+            found = re.fullmatch(r"voice_gateway_(\w+?)(?:\{(.*)\})? (\S+)", line)
+            if found is None or found[1] != name:
+                continue
+            named = dict(re.findall(r'(\w+)="([^"]*)"', found[2] or ""))
+            if all(named.get(label) == value for label, value in labels.items()):
+                return float(found[3])
+        return 0.0
+
+    def speaking_ms(self, *texts: str) -> int:
+        """How long the agent takes to say something."""
+        return sum(self.voice.length_ms(text) for text in texts)
+
+    def heard_by_the_api(self, utterance: Utterance, turn: int) -> bool:
+        """Whether the upload holds the whole utterance, from its very onset to its last sample."""
+        return mulaw.decode(voiced(utterance.sound)).tobytes() in self.ears.heard[turn].tobytes()
+
+
+@dataclass(frozen=True)
+class Api:
+    """The sandbox's journal, in the words of the API."""
+
+    log: dict[str, Any]
+
+    def requests(self, operation: str) -> list[dict[str, Any]]:
+        return [entry for entry in self.log["requests"] if entry["operation"] == operation]
+
+    def statuses(self, operation: str) -> list[int]:
+        return [entry["status"] for entry in self.requests(operation)]
+
+    @property
+    def finishes(self) -> int:
+        """Finishes that were granted."""
+        return self.statuses("finish").count(204)
+
+    @property
+    def rules_broken(self) -> set[str]:
+        return {violation["rule"] for violation in self.log["violations"]}
+
+    @property
+    def unfinished(self) -> set[str]:
+        return {one["id"] for one in self.log["conversations"] if not one["finished"]}
+
+    @property
+    def user_messages(self) -> list[str]:
+        """What callers said, as stored."""
+        return [
+            message["text"]
+            for conversation in self.log["conversations"]
+            for message in conversation["messages"]
+            if message["type"] == "user-message"
+        ]
+
+
+# ---------------------------------------------------------------- open for calls
+
+
+@asynccontextmanager
+async def a_house(
+    tmp_path: Path,
+    revision: str = "2025-06",
+    *faults: str,
+    voice_ms: int = 12,
+    think_ms: int = 50,
+    sandbox: dict[str, Any] | None = None,
+    allowed: tuple[str, ...] = (),
+    left_open: int = 0,
+    **settings: str,
+) -> AsyncIterator[House]:
+    """A gateway that can be called, over a sandbox with these faults; on leaving, nothing may be owed.
+
+    `allowed` are rules of the API that the gateway may run into in this test, `left_open` is how many
+    conversations (of others) must be left alone.
+    """
+    options = SandboxOptions(
+        revision=revision,  # type: ignore[arg-type]
+        think_ms=think_ms,
+        faults=tuple(parse_fault(fault) for fault in faults),
+        **(sandbox or {}),
+    )
+    ears, voice = AttentiveEars(), BriskVoice(voice_ms)
+    before = asyncio.all_tasks()
+    with no_loud_logs():
+        chosen = _settings(tmp_path, revision) | settings
+        async with run_stack(tmp_path, options, ears, voice, **chosen) as stack:
+            house = House(stack, ears, voice, tmp_path)
+            yield house
+            await _nothing_owed(house, set(allowed), left_open)
+        _every_user_released(tmp_path / "calls.db")
+    await _no_task_left(before)
+
+
+def _settings(tmp_path: Path, revision: str) -> dict[str, str]:
+    phrases = tmp_path / "phrases"
+    phrases.mkdir()
+    for phrase, sound in CHIRPS.items():
+        (phrases / f"{phrase.value}.wav").write_bytes(write_wav(mulaw.decode(sound), 8000))
+    return {
+        "AMIGO_API_REVISION": revision,
+        "GATEWAY_PLAYBACK__PHRASES_DIR": str(phrases),
+        "GATEWAY_TURN_TAKING__END_SILENCE_MS": "400",
+    }
+
+
+async def _nothing_owed(house: House, allowed: set[str], left_open: int) -> None:
+    switchboard, finisher = house.stack.gateway.switchboard, house.stack.gateway.finisher
+    await eventually(lambda: not switchboard.unsettled and not finisher.owed, "calls settled")
+    api = await house.api()
+    assert api.rules_broken <= allowed, api.log["violations"]
+    assert len(api.unfinished) == left_open, "conversations left unfinished"
+    for result in house.results:
+        assert result.violations == (), [str(violation) for violation in result.violations]
+    assert await house.metric("calls_active") == 0
+    assert await house.metric("conversations_open") == 0
+
+
+def _every_user_released(database: Path) -> None:
+    connection = sqlite3.connect(database)
+    try:
+        [[held]] = connection.execute("SELECT count(*) FROM leases WHERE call_sid IS NOT NULL")
+    finally:
+        connection.close()
+    assert held == 0, f"{held} users still leased"
+
+
+async def _no_task_left(before: set[asyncio.Task[Any]]) -> None:
+    def left() -> set[asyncio.Task[Any]]:
+        return {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
+
+    await eventually(lambda: not left(), "tasks ended", 2.0, left)
+
+
+async def eventually(
+    holds: Callable[[], object],
+    what: str,
+    seconds: float = 15.0,
+    instead: Callable[[], object] = lambda: "",
+) -> None:
+    """Wait for something that must come about by itself; `instead` tells what there is when it does not."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not holds():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        pytest.fail(f"not within {seconds:g} s: {what} {instead()}")
+
+
+@contextmanager
+def no_loud_logs() -> Iterator[None]:
+    """Nothing may be logged as an error: exceptions nobody caught, parts that failed."""
+    loud: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            loud.append(f"{record.name}: {record.getMessage()} {trace}")
+
+    listener = Listener(logging.ERROR)
+    logging.getLogger().addHandler(listener)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(listener)
+    assert not loud, "\n".join(loud)
+
+
+def share_heard(sound: Pcm, track: Pcm) -> float:
+    """How much of a sound is found on a track, in pieces of 20 ms that are not silent."""
+    pieces = [sound[at : at + 160] for at in range(0, len(sound) - 159, 160)]
+    loud = [piece.tobytes() for piece in pieces if np.abs(piece).max() > AUDIBLE]
+    return sum(piece in track.tobytes() for piece in loud) / max(1, len(loud))
+
+
+def loud_ms(track: Pcm) -> int:
+    """How much of a track is not silent."""
+    whole = track[: len(track) // 160 * 160].reshape(-1, 160)
+    return int((np.abs(whole).max(axis=1) > AUDIBLE).sum()) * 20
+
+
+def read_stereo(path: Path) -> tuple[Pcm, Pcm]:
+    """Both channels of a recording."""
+    import wave
+
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (2, 8000, 2)
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    return both[:, 0].copy(), both[:, 1].copy()
