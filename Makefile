@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 1000
 MINUTES ?= 10
 
-.PHONY: demo test lint setup lock bench clean
+.PHONY: demo test lint setup lock bench container-check clean
 
 demo: setup
 	$(BIN)/voice-gateway demo
@@ -19,6 +19,10 @@ lint: setup
 	$(BIN)/ruff check --quiet gateway audio tests tools benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Lints the Dockerfile and runs its steps without a Docker engine: needs root and minutes, says so where it can't.
+container-check: setup
+	tools/container-check.sh
 
 bench: setup
 	$(BIN)/python -m benchmarks

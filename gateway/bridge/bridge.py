@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, assert_never
 
+from audio.types import FRAME_SAMPLES
 from gateway import clock as clocks
 from gateway.bridge.ears import Detector, Ears
 from gateway.bridge.finisher import Debt, Finisher
@@ -102,17 +103,19 @@ class Bridge:
         self._turns: dict[int, Turn] = {}
         self.last_heard = 0.0
         """When the line last gave a sign of life."""
-        self.refused_format = False
-        """The carrier offered sound we cannot decode: the caller is told by the carrier's own voice."""
+        self._failed = self._deaf = False
+        self.sorry = False
+        """We cannot speak on this line (its sound, or our voice, failed): the carrier's own voice must."""
         options = house.options
         sid = record.call_sid
         self.tape = None if options.recordings is None else Tape(options.recordings, sid)
+        self._sent = house.metrics.frames_total.labels(direction="out")
         self.mouth = Mouth(
-            self._emit,
+            self._playback,
             house.clock,
             lookahead_ms=options.lookahead_ms,
             message_ms=options.message_ms,
-            on_sent=None if self.tape is None else self.tape.agent,
+            on_sent=self._on_sent,
             on_clear=None if self.tape is None else self.tape.cleared,
         )
         self.ears = Ears(
@@ -137,7 +140,7 @@ class Bridge:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             helpers = [
-                self._child(self.mouth.run(), "mouth"),
+                self._child(self._speak(), "mouth"),
                 self._child(self._save_when_asked(), "saver"),
             ]
             self._perform(self.session.begin(self._clock.now()))
@@ -188,7 +191,7 @@ class Bridge:
         if self.session.phase is Phase.ENDING:
             self._emit(ev.LineClosed())
         else:
-            unheard = self.session.phase is Phase.RINGING and self.refused_format
+            unheard = self.session.phase is Phase.RINGING and self.sorry
             self._emit(ev.CallerGone("no-media" if unheard else "caller-hangup"))
 
     def now(self) -> float:
@@ -206,11 +209,30 @@ class Bridge:
             self.tape.caller(payload, now)
             if self.tape.due:
                 self._child(self.tape.flush(now), "tape")
-        self.ears.hear(payload, timestamp_ms, now)
+        try:
+            self.ears.hear(payload, timestamp_ms, now)
+        except Exception:  # noqa: BLE001 - the door of a call: deaf is no reason to be silent
+            if not self._deaf:
+                self._deaf = True
+                _log.exception("call.ears-failed")
+                self._emit(ev.Broken())
+
+    def _on_sent(self, ulaw: bytes, begins: float) -> None:
+        """A message of our voice leaves for the carrier."""
+        self._sent.inc(len(ulaw) // FRAME_SAMPLES)
+        if self.tape is not None:
+            self.tape.agent(ulaw, begins)
+
+    def _playback(self, event: ev.Event) -> None:
+        if isinstance(event, ev.PlaybackStarved):
+            self._house.metrics.playback_underruns_total.inc()
+        self._emit(event)
 
     # ------------------------------------------------------------ events in, commands out
 
     def _emit(self, event: ev.Event) -> None:
+        if self._failed:
+            return
         self._pending.append(event)
         if self._performing:
             return
@@ -219,7 +241,7 @@ class Bridge:
             while self._pending:
                 now = self._clock.now()
                 self._perform(self.session.handle(self._pending.popleft(), now))
-        except GatewayError:
+        except Exception:  # noqa: BLE001 - the door of a call: a fault of the core ends it in order
             _log.exception("call.core-failed")
             self._abort()
         finally:
@@ -227,12 +249,13 @@ class Bridge:
 
     def _abort(self) -> None:
         """The core itself failed: nothing sensible can be said any more, but nothing may stay open."""
+        self._failed = self.sorry = True
         self._pending.clear()
         self._disarm()
         if self._tasks is not None:
             for turn in self._turns.values():
                 self._close_turn(turn)
-            self._child(self._hang_up(), "hang-up")
+            self._close_line()
         self.record.end_reason = self.record.end_reason or "api-error"
         self._owe(self._after_abort)
 
@@ -247,7 +270,7 @@ class Bridge:
         self._performing = True
         try:
             self._perform(self.session.wake(self._clock.now()))
-        except GatewayError:
+        except Exception:  # noqa: BLE001 - as in _emit
             _log.exception("call.core-failed")
             self._abort()
         finally:
@@ -431,6 +454,22 @@ class Bridge:
                 speech = Speech(self._house.phrases[command.phrase])
                 speech.close()
                 self.mouth.say(command.item, speech, first=command.first)
+
+    async def _speak(self) -> None:
+        """Run the mouth; one that breaks begins anew with an apology, a second time the carrier must speak."""
+        try:
+            await self.mouth.run()
+        except Exception:  # noqa: BLE001 - as in _guarded
+            _log.exception("call.mouth-failed")
+            self.mouth.forget()
+            self._emit(ev.Broken())
+        try:
+            await self.mouth.run()
+        except Exception:  # noqa: BLE001 - as in _guarded
+            _log.exception("call.mouth-failed")
+            self.sorry = True
+            self.record.end_reason = self.record.end_reason or "api-error"
+            self._emit(ev.CallerGone())
 
     async def _hang_up(self) -> None:
         """Order the carrier to end the call; with or without it, closing the socket ends it too."""

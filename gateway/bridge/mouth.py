@@ -93,7 +93,6 @@ class Mouth:
         self._levels: deque[tuple[float, float]] = deque()
         """(end of the frame's playing, dBFS), for the echo guard."""
         self._silent_until = 0.0
-        self.frames_sent = 0
 
     # ------------------------------------------------------------ orders
 
@@ -139,6 +138,12 @@ class Mouth:
             item.speech.rewind(position)
             self._emit(ev.PlaybackCleared(item.id, _ms(position), item.speech.heard(position)))
         self._changed.set()
+
+    def forget(self) -> None:
+        """Drop everything without a word: what failed must not be tried again."""
+        self._leaving.clear()
+        self._queue.clear()
+        self._held = False
 
     def mark_reached(self, name: str) -> None:
         """The carrier's echo of a mark; echoes of an older epoch are stale."""
@@ -244,7 +249,6 @@ class Mouth:
         item.segments.append((at, len(piece)))
         item.ends = self._playout.end
         item.starved = False
-        self.frames_sent += len(piece) // FRAME_SAMPLES
         self._remember_levels(piece, begins)
         if self._on_sent is not None:
             self._on_sent(piece, begins)

@@ -30,6 +30,8 @@ STORE_PATIENCE: Final = 0.040
 """Seconds the carrier's question may wait for the store; it counts in what the caller hears ring."""
 LINE_SILENCE: Final = 5.0
 """Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
+MAX_APOLOGIES: Final = 1000
+"""Ended calls remembered for the carrier's question what is next."""
 CLOSING_SECONDS: Final = 12.0
 """After the drain time: for the closing phrase, the hang-up and the finish of every call."""
 
@@ -107,6 +109,8 @@ class Switchboard:
         self._tickets: dict[str, _Ticket] = {}
         self._by_digest: dict[str, str] = {}
         self._held: dict[str, asyncio.Task[None]] = {}
+        self._sorry: dict[str, None] = {}
+        """Calls whose callers we could not speak to, in order."""
         self._answering: dict[str, asyncio.Future[Answer]] = {}
         self.draining = False
 
@@ -251,6 +255,8 @@ class Switchboard:
                 direction=record.direction, end_reason=record.end_reason or "api-error"
             ).inc()
             self._calls.pop(record.call_sid, None)
+            if bridge.sorry:
+                self._remember_sorry(record.call_sid)
             self._held.pop(record.call_sid, None)
             self._keep_ticket(record.call_sid, None)
 
@@ -330,6 +336,17 @@ class Switchboard:
     def find(self, call_sid: str) -> Bridge | None:
         """The call of this process, live or settling."""
         return self._calls.get(call_sid)
+
+    def owes_apology(self, call_sid: str) -> bool:
+        """We could not speak to this caller; the carrier's own voice must."""
+        bridge = self._calls.get(call_sid)
+        return call_sid in self._sorry or (bridge is not None and bridge.sorry)
+
+    def _remember_sorry(self, call_sid: str) -> None:
+        """Keep it for the carrier's next question, which may come after the call is settled."""
+        self._sorry[call_sid] = None
+        while len(self._sorry) > MAX_APOLOGIES:
+            del self._sorry[next(iter(self._sorry))]
 
     def live_record(self, call_sid: str) -> dict[str, object] | None:
         """The record of a call of this process, fresher than the store's."""

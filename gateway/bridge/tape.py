@@ -11,7 +11,6 @@ from collections import deque
 from pathlib import Path
 
 from audio.recording import mix_stereo
-
 from audio.types import SAMPLE_RATE, ULAW_SILENCE
 from gateway.log import fact
 

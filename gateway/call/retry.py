@@ -54,10 +54,10 @@ def after_interact(failure: Failure, tries: Tries, patience_left: float) -> Agai
     if failure.finished:
         return Verdict.CONVERSATION_OVER
     match failure.kind, failure.status:
+        case _, 400:  # as a status or, the transcript being late, as an `error` event
+            return Verdict.NOTHING_HEARD
         case ((FailureKind.VOID | FailureKind.CLOSED), _):
             return _once_more(tries)
-        case _, 400:
-            return Verdict.NOTHING_HEARD
         case _, 409:
             return _busy(tries, BUSY_PAUSES, patience_left, endless=True)
         case _:

@@ -237,5 +237,5 @@ class CallSession(Answering):
             self._end("silence", Phrase.SILENCE_GOODBYE, now)
             return
         self._prompts += 1
-        self.exchange.count(self.exchange.new_record("silence").index)
+        self.exchange.new_record("silence")
         self._say(Phrase.STILL_THERE, now)

@@ -198,6 +198,7 @@ async def _rest(settings: Settings) -> AsyncIterator[RestDouble | None]:
 
 def _items(script: Iterable[tuple[str, Any]]) -> Iterator[Item]:
     from gateway.simulator import Keys, Utterance
+    from gateway.simulator.sound import from_pcm
 
     interrupts = False
     voice: Voice | None = None
@@ -216,8 +217,10 @@ def _items(script: Iterable[tuple[str, Any]]) -> Iterator[Item]:
                     raise _usage("--dtmf", f"{value!r} has keys other than 0-9, *, # and A-D")
                 item = Keys(value)
             case _:
+                if not value.strip():
+                    raise _usage("--say", "has nothing to say")
                 voice = voice or _voice()
-                item = Utterance(_spoken(voice, value), text=value)
+                item = Utterance(from_pcm(voice.speak(value), voice.rate), text=value)
         yield replace(item, interrupts=interrupts)
         interrupts = False
     if interrupts:
@@ -240,14 +243,6 @@ def _voice() -> Voice:
     from gateway.sandbox.engines import load_engines
 
     return load_engines("speech").voice
-
-
-def _spoken(voice: Voice, text: str) -> bytes:
-    from gateway.simulator.sound import from_pcm
-
-    if not text.strip():
-        raise _usage("--say", "has nothing to say")
-    return from_pcm(voice.speak(text), voice.rate)
 
 
 def _usage(option: str, problem: str) -> ConfigError:

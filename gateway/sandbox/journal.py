@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from gateway.clock import Clock, iso
 
-KEPT: Final = 5000
+KEPT: Final = 2000
 """Requests remembered; older ones are forgotten."""
 
 UploadEnd = Literal["none", "unread", "complete", "reset", "timeout"]

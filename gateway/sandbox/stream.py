@@ -96,11 +96,11 @@ class EventStream:
         reset(self._request)
 
     async def finish(self) -> None:
-        """The clean end of the answer."""
+        """The clean end of the answer, if anybody is still there to see it."""
         try:
             await self.response.write_eof()
         except ConnectionError:
-            self._lost()
+            self._note_gone()
 
     async def _write(self, data: bytes) -> None:
         transport = self._request.transport
@@ -113,7 +113,10 @@ class EventStream:
             self._lost()
 
     def _lost(self) -> None:
-        if self._entry.client_gone_ms is None and not self._cut:
-            self._entry.client_gone_ms = self._sandbox.journal.since(self._entry)
+        self._note_gone()
         if self._sandbox.options.on_disconnect == "rollback":
             raise ClientGone
+
+    def _note_gone(self) -> None:
+        if self._entry.client_gone_ms is None and not self._cut:
+            self._entry.client_gone_ms = self._sandbox.journal.since(self._entry)

@@ -26,6 +26,7 @@ log = logging.getLogger("gateway.sandbox")
 AUDIBLE_DBFS: Final = -50.0
 SPEECH_MS: Final = 60
 """A recording with less than this much sound above that level holds no speech."""
+NOTHING_SAID: Final = "the user message is empty: no speech in the recording"
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -105,25 +106,27 @@ async def _text_of(said: UserTurn, sandbox: Sandbox, entry: Entry) -> str:
     if loud_ms(pcm, rate, AUDIBLE_DBFS) >= SPEECH_MS:
         text = await sandbox.transcribe(pcm, rate)
     if not text and sandbox.options.silence == "status":
-        raise Refusal(400, "the user message is empty: no speech in the recording", rule="22")
+        # No rule is named: a client cannot know that what it sent holds no words.
+        raise Refusal(400, NOTHING_SAID)
     return text
 
 
 async def _respond(exchange: Exchange, said: UserTurn, text: str) -> None:
     turn = exchange.turn
     if not text and said.kind == "user-message":
-        await exchange.stream.error(400, "the user message is empty: no speech in the recording")
+        await exchange.stream.error(400, NOTHING_SAID)
         return
     heard = [turn.message("external-event", event, voice=False) for event in said.events]
-    opening: Event = {"type": "user-message-available", "message_id": "", "user_message": ""}
+    message = turn.message(
+        "external-event" if said.kind == "external-event" else "user-message",
+        text,
+        voice=isinstance(said.said, Recording),
+    )
     if said.kind != "skip":
-        message = turn.message(said.kind, text, voice=isinstance(said.said, Recording))
         heard.append(message)
-        opening = _available(message)
-    else:
-        opening["message_id"] = turn.message("user-message", "", voice=False).id
     desk, reply = _answered(turn.conversation.desk, said.kind, text)
-    await answer(exchange, (opening,), heard, desk, reply)
+    log.debug("caller: %s; agent: %s", text, reply.text)
+    await answer(exchange, (_available(message),), heard, desk, reply)
 
 
 def _answered(desk: agent.DeskState, kind: str, text: str) -> agent.Answer:

@@ -197,7 +197,7 @@ class _Stream:
                 encoding=event.encoding,
                 rate=event.sample_rate,
             )
-            self._bridge.refused_format = True
+            self._bridge.sorry = True
             await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
             return False
         self._started = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,9 +17,12 @@ from gateway.log import fact
 
 _log = logging.getLogger(__name__)
 
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MARKUP_TYPE: Final = "text/xml"
 FINAL_STATUSES: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """`CallStatus` of a call that is over (status callback documentation)."""
+SID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
+"""Names of calls become file names and parts of URLs; carriers alike use hex digits or UUIDs."""
 
 APOLOGY: Final = "We are sorry, this call cannot be connected right now. Please call again later."
 CUT_OFF: Final = "We are sorry, the connection was lost. Please call again."
@@ -52,8 +56,8 @@ async def voice(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     form = await _signed_form(request)
     sid = form.get("CallSid", "")
-    if not sid:
-        raise web.HTTPBadRequest(text="CallSid is missing")
+    if not SID.fullmatch(sid):
+        raise web.HTTPBadRequest(text="CallSid is missing, or no name of a call")
     account = form.get("AccountSid", "")
     if account != desk.account_sid:
         fact(_log, "webhook.foreign-account", level=logging.WARNING)
@@ -82,12 +86,12 @@ async def connected(request: web.Request) -> web.Response:
     """The media stream is over and the caller may still be there: what is next?"""
     desk = request.app[DESK]
     form = await _signed_form(request)
-    bridge = desk.switchboard.find(form.get("CallSid", ""))
-    if bridge is None:
-        return _markup(desk.markup.hangup())
-    refused = bridge.refused_format
-    bridge.over()
-    return _markup(desk.markup.say_and_hangup(APOLOGY) if refused else desk.markup.hangup())
+    sid = form.get("CallSid", "")
+    bridge = desk.switchboard.find(sid)
+    if bridge is not None:
+        bridge.over()
+    sorry = desk.switchboard.owes_apology(sid)
+    return _markup(desk.markup.say_and_hangup(APOLOGY) if sorry else desk.markup.hangup())
 
 
 async def status(request: web.Request) -> web.Response:
@@ -118,9 +122,13 @@ async def stream_status(request: web.Request) -> web.Response:
 async def _signed_form(request: web.Request) -> Mapping[str, str]:
     """The form, if the carrier signed it; 403 before anything is read into it otherwise."""
     desk = request.app[DESK]
-    form = await request.post()
-    if desk.signatures is not None and not desk.signatures.webhook(
-        request.raw_path, form, request.headers
+    try:
+        form = await request.post() if request.content_type == FORM_TYPE else None
+    except (ValueError, LookupError):  # not in the character set it names, or in none we know
+        form = None
+    signatures = desk.signatures
+    if form is None or (
+        signatures is not None and not signatures.webhook(request.raw_path, form, request.headers)
     ):
         fact(_log, "webhook.unsigned", level=logging.WARNING, path=request.path)
         raise web.HTTPForbidden

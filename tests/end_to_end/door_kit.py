@@ -366,6 +366,58 @@ class Stream:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
 
+# ---------------------------------------------------------------- a network that fails
+
+
+class Cable:
+    """A TCP connection to somewhere that is refused until it is plugged in."""
+
+    def __init__(self, url: str) -> None:
+        self._to = URL(url)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = int(probe.getsockname()[1])
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def plug(self) -> None:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
+
+    async def unplug(self) -> None:
+        """Refuse connections from now on, and cut those there are."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        far_reader, far_writer = await asyncio.open_connection(self._to.host, self._to.port)
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_copy(reader, far_writer))
+                both.create_task(_copy(far_reader, writer))
+        finally:
+            for end in (writer, far_writer):
+                end.transport.abort()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+
+
 # ---------------------------------------------------------------- the house
 
 
@@ -374,6 +426,8 @@ class House(Stack):
     """A running gateway, sandbox and carrier, with the carrier's voice in the test's hands."""
 
     carrier: Carrier
+    cable: Cable
+    """Between the gateway and the API, in a house that was opened unplugged."""
     store_path: Path
 
     async def answered(self, call_sid: str | None = None) -> tuple[str, str]:
@@ -513,6 +567,7 @@ async def open_house(
     voice: Voice | None = None,
     rest_url: str | None = None,
     token_seconds: float = 60.0,
+    unplugged: bool = False,
     **changes: str,
 ) -> AsyncIterator[House]:
     """Sandbox, gateway and carrier in this process; left in order, or the test fails."""
@@ -520,8 +575,10 @@ async def open_house(
         sandbox_url = await stack.enter_async_context(
             run_sandbox(options or SandboxOptions(think_ms=30), recogniser, voice or BriefVoice())
         )
+        cable = Cable(sandbox_url)
+        stack.push_async_callback(cable.unplug)
         rest = await stack.enter_async_context(RestDouble(ACCOUNT, TOKEN))
-        environ = environment(tmp_path, sandbox_url, rest_url or rest.base_url, **changes)
+        environ = environment(tmp_path, cable.url if unplugged else sandbox_url, rest_url or rest.base_url, **changes)
         settings = load_settings(needs=Needs.SERVE, environ=environ, dotenv=None)
         gateway = await stack.enter_async_context(
             run_gateway(settings, token_seconds=token_seconds)
@@ -537,6 +594,7 @@ async def open_house(
             ),
             http=http,
             carrier=Carrier(http, base, public),
+            cable=cable,
             store_path=tmp_path / "calls.db",
         )
         yield house

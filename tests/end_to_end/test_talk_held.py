@@ -78,7 +78,7 @@ async def test_the_ledger_of_every_turn_adds_up_and_the_numbers_move(
         assert await house.metric("turn_seconds_count", part="response_gap") == 2
         assert await house.metric("amigo_requests_total", operation="interact", status="200") == 1
         assert await house.metric("frames_total", direction="in") > 50
-        assert await house.metric("frames_total", direction="out") > 20
+        assert await house.metric("frames_total", direction="out") > 10
         assert await house.metric("caller_silence_seconds_count") >= 1
 
 

@@ -345,6 +345,7 @@ async def test_A22_a_recording_without_speech_is_a_400_and_leaves_nothing(revisi
 
         assert answer.status == 400
         assert len(await guest.messages(conversation)) == 1
+        assert (await guest.log())["violations"] == []
 
 
 async def test_A22_a_recogniser_that_understood_nothing_is_silence_too():

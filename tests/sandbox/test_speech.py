@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import socket
 import time
+import tomllib
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from gateway.sandbox.engines import Engines, load_engines
 from gateway.sandbox.engines.mel import BANDS, log_mel
 from gateway.sandbox.engines.whisper import Reading, packing, returns, windows
+from gateway.sandbox.wav import read_wav
 from tests.sandbox.house import noise, open_house
 from tests.sandbox.words import through_the_phone, word_errors
 
@@ -79,6 +82,18 @@ def test_short_answers_are_recognised(engines, said):
 @pytest.mark.parametrize("level", [30, 300, 3000])
 def test_noise_is_not_taken_for_words(engines, level):
     assert engines.recogniser.transcribe(noise(2000, level=level), 8000) == ""
+
+
+@speech
+def test_recorded_people_are_recognised(engines):
+    home = files("gateway.simulator") / "speech"
+    wrong = total = 0
+    for told in tomllib.loads((home / "index.toml").read_text("utf-8")).values():
+        pcm, rate = read_wav((home / told["file"]).read_bytes())
+        errors, words = word_errors(told["text"], engines.recogniser.transcribe(pcm, rate))
+        wrong, total = wrong + errors, total + words
+
+    assert wrong / total < 0.1
 
 
 @speech

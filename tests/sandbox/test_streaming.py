@@ -175,6 +175,7 @@ async def test_A40_under_roll_back_nothing_of_the_reply_remains():
         kept = await guest.idle()
 
         assert len(kept[0]["messages"]) == 1
+        assert (await guest.last("interact"))["status"] == 200
         assert await guest.finish(conversation) == 204
 
 
@@ -193,3 +194,4 @@ async def test_A40_under_roll_back_an_abandoned_create_leaves_no_conversation():
             _reset(writer)
 
         assert await guest.idle() == []
+        assert (await guest.last("create"))["status"] == 201

@@ -110,7 +110,7 @@ Manner = Callable[[Socket], Awaitable[None]]
 async def greet_and_answer(socket: Socket) -> None:
     """A polite gateway: greets, answers whatever is loud for a while, goes when the carrier stops."""
     await socket.until("start")
-    await socket.play(tone(400), mark=f"greeting-{socket.stream_sid}")
+    await socket.play(tone(240), mark=f"greeting-{socket.stream_sid}")
     loud, quiet, turn = 0, 0, 0
     while (message := await socket.next()) is not None:
         match message["event"]:
@@ -123,9 +123,9 @@ async def greet_and_answer(socket: Socket) -> None:
                 loud, quiet = 10, 0
             case "stop":
                 return
-        if loud >= 5 and quiet == 15:
+        if loud >= 5 and quiet == 8:
             loud, turn = 0, turn + 1
-            await socket.play(tone(500), mark=f"reply-{turn}-{socket.stream_sid}")
+            await socket.play(tone(240), mark=f"reply-{turn}-{socket.stream_sid}")
 
 
 @dataclass

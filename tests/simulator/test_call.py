@@ -33,7 +33,13 @@ from tests.simulator.switchboard import (
     tone,
 )
 
-BRISK = Habits(quiet_ms=200, linger_seconds=0.4, patience_seconds=2, barge_in_after_ms=300)
+BRISK = Habits(
+    quiet_ms=120,
+    linger_seconds=0.2,
+    patience_seconds=1,
+    barge_in_after_ms=300,
+    key_gap_ms=60,
+)
 WORD = Utterance(tone(200), text="word")
 
 
@@ -88,13 +94,13 @@ async def test_frames_come_every_20_ms_without_drift():
             arrivals.append((asyncio.get_running_loop().time(), message))
 
     async with switchboard(time_frames) as board:
-        await call(board, hang_up_after=1.5, habits=Habits())
+        await call(board, hang_up_after=1.0, habits=Habits())
 
     stamps = [int(message["media"]["timestamp"]) for _, message in arrivals]
     assert stamps == list(range(20, 20 * len(stamps) + 20, 20))
     assert {len(base64.b64decode(m["media"]["payload"])) for _, m in arrivals} == {160}
     took = arrivals[-1][0] - arrivals[0][0]
-    assert took == pytest.approx(1.5, abs=0.2)
+    assert took == pytest.approx(1.0, abs=0.2)
 
 
 async def test_what_the_gateway_receives_is_the_callers_sound_amid_line_noise():
@@ -163,7 +169,7 @@ async def test_an_interruption_is_cleared_and_the_marks_come_back():
 
     async def be_interrupted(socket: Socket) -> None:
         await socket.until("start")
-        await socket.play(tone(3000), mark="long")
+        await socket.play(tone(2000), mark="long")
         loud = 0
         while (message := await socket.next()) is not None and loud < 5:
             payload = message.get("media", {}).get("payload", "/w==")
@@ -209,7 +215,7 @@ async def test_the_carrier_may_tell_of_the_end_in_any_order(ending, last, status
 
     async def watch(socket: Socket) -> None:
         await socket.until("start")
-        await socket.play(tone(300))
+        await socket.play(tone(240))
         await socket.until("stop")
         told.append(bool(board.posted("/twilio/status")))
         over.set()
@@ -228,7 +234,7 @@ async def test_the_carrier_may_tell_of_the_end_in_any_order(ending, last, status
 async def test_a_status_callback_instead_of_stop_still_expects_the_socket_to_be_closed():
     async def close_on_status(socket: Socket) -> None:
         await socket.until("start")
-        await socket.play(tone(300))
+        await socket.play(tone(240))
         while not board.posted("/twilio/status"):
             await socket.next()
 
@@ -385,7 +391,7 @@ async def test_a_silent_agent_fails_the_call():
         result = await call(board, WORD)
 
     assert result.problems == (
-        "no agent sound within 2 s after the call was answered",
+        "no agent sound within 1 s after the call was answered",
         "the agent was never heard",
         "only 0 of 1 items were said",
     )
@@ -394,7 +400,7 @@ async def test_a_silent_agent_fails_the_call():
 async def test_an_unanswered_item_fails_the_call():
     async def greet_only(socket: Socket) -> None:
         await socket.until("start")
-        await socket.play(tone(300))
+        await socket.play(tone(240))
         await socket.until("stop")
 
     async with switchboard(greet_only) as board:
@@ -406,7 +412,7 @@ async def test_an_unanswered_item_fails_the_call():
 async def test_a_gateway_that_breaks_off_fails_the_call():
     async def crash(socket: Socket) -> None:
         await socket.until("start")
-        await socket.play(tone(300))
+        await socket.play(tone(240))
         await socket.until("media", 20)
         await socket.ws.close(code=1011)
 

@@ -25,7 +25,7 @@ from tests.simulator.switchboard import (
     tone,
 )
 
-BRISK = Habits(quiet_ms=100, linger_seconds=0.15, patience_seconds=2, barge_in_after_ms=200)
+BRISK = Habits(quiet_ms=80, linger_seconds=0.1, patience_seconds=1, barge_in_after_ms=200)
 
 
 async def call(manner: Manner, *items: Utterance, **answers: str) -> CallResult:
@@ -44,7 +44,7 @@ def greeting_with(send) -> Manner:
 
     async def manner(socket: Socket) -> None:
         await socket.until("start")
-        await socket.play(tone(300))
+        await socket.play(tone(220))
         await send(socket)
         await socket.until("stop")
 
@@ -147,7 +147,7 @@ async def test_keeping_the_socket_open_after_stop_is_named():
 async def test_talking_on_through_an_interruption_is_named():
     async def manner(socket: Socket) -> None:
         await socket.until("start")
-        await socket.play(tone(1500))
+        await socket.play(tone(900))
         await socket.until("stop")
 
     result = await call(manner, Utterance(tone(200), interrupts=True))
