@@ -92,7 +92,7 @@ class Endpointer:
             return _NOTHING
         frames = self._onset.frames
         self._onset.clear()
-        started_at = max(0, self._position - frames * FRAME_SAMPLES)
+        started_at = self._position - frames * FRAME_SAMPLES
         self._stretch = Stretch(
             self._options, started_at=started_at, voiced_frames=frames, level=level
         )
@@ -114,10 +114,9 @@ class Endpointer:
         if not over:
             return passed
         self._stretch = None
-        speech_end = self._position - stretch.silent_frames * FRAME_SAMPLES
         offset = Offset(
             started_at=stretch.started_at,
-            speech_end=max(stretch.started_at, speech_end),
+            speech_end=self._position - stretch.silent_frames * FRAME_SAMPLES,
             at=self._position,
         )
         return *passed, offset

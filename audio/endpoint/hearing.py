@@ -21,7 +21,7 @@ _UNEXPLAINED: Final = 0.02
 """Share of a frame's power (-17 dB) that two steady sinusoids leave unexplained: keys and call tones leave less."""
 _STEADY_DB: Final = 0.6
 """Change of level from frame to frame that a generator stays under; voices seldom do for long."""
-_TINY: Final = 1e-3
+_RIDGE: Final = 1e-5
 
 
 class Hearing:
@@ -71,9 +71,10 @@ class Hearing:
         ends, inner, middle = x[4:] + x[:-4], x[3:-1] + x[1:-3], x[2:-2]
         ii, mm, im = float(inner.dot(inner)), float(middle.dot(middle)), float(inner.dot(middle))
         ei, em, ee = float(ends.dot(inner)), float(ends.dot(middle)), float(ends.dot(ends))
-        # A single sinusoid leaves the two equations dependent; the small terms keep them solvable.
-        determinant = ii * mm * (1.0 + 1e-6) - im * im + _TINY
-        a = (ei * mm - em * im) / determinant
-        b = (em * ii - ei * im) / determinant
-        unexplained = ee - a * ei - b * em
+        # A single sinusoid leaves the two equations dependent; a little ridge keeps them solvable.
+        ridge = _RIDGE * (ii + mm) + 1.0
+        determinant = (ii + ridge) * (mm + ridge) - im * im
+        a = (ei * (mm + ridge) - em * im) / determinant
+        b = (em * (ii + ridge) - ei * im) / determinant
+        unexplained = ee - 2.0 * (a * ei + b * em) + a * a * ii + 2.0 * a * b * im + b * b * mm
         return unexplained < _UNEXPLAINED * float(x.dot(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from audio.endpoint.hearing import Hearing
@@ -13,7 +14,9 @@ _PITCHED: Final = 0.55
 _VOICED_FRAMES: Final = 2
 """Voiced frames a beginning needs: breath, knocks and hiss have none, the shortest word has three."""
 _UNVOICED_FRAMES: Final = 35
-"""A beginning without any voice must last this long (700 ms): longer than a breath, shorter than a whispered sentence."""
+"""A beginning without any voice must last this long (700 ms), longer than a breath, shorter than a whispered sentence,"""
+_SYLLABLES_DB: Final = 8.0
+"""and rise and fall as syllables do, which the hiss of a line does not."""
 _LONGEST_FRAMES: Final = 50
 """A beginning is never dated back further than this (1 s): whoever keeps the sound must know how much to keep."""
 _LEAD_FRAMES: Final = 5
@@ -25,16 +28,21 @@ class OnsetEvidence:
 
     def __init__(self, onset_ms: int) -> None:
         self._needed = max(1, onset_ms // FRAME_MS)
-        self._lead = 0
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything: a stretch has begun or ended."""
+        """Forget everything: a stretch has begun, and what is heard in it belongs to it."""
+        self._lead = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
         self.frames = 0
         """Frames since the first one that counts, this one included; 0 while there is none."""
         self._score = 0
         self._voiced = 0
         self._tones = 0
+        self._softest = inf
+        self._loudest = -inf
 
     def hear(self, verdict: Verdict, hearing: Hearing, *, gate: float, faint: float) -> bool:
         """Take a frame's verdict and the levels in dBFS above which it counts, or counts as a lead-in; true when sure."""
@@ -44,18 +52,19 @@ class OnsetEvidence:
             self.frames = min(self.frames + 1, _LONGEST_FRAMES)
         if verdict is Verdict.SPEECH and level > gate:
             if not self._score:
-                self.clear()
-                self.frames = 1 + max(0, min(self._lead - 1, _LEAD_FRAMES))
+                self.frames = min(self._lead, 1 + _LEAD_FRAMES)
             self._score += 1
             self._weigh(hearing)
             return self._is_sure()
         if self._score:
             self._score -= 1
             if not self._score:
-                self.clear()
+                self._start_over()
         return False
 
     def _weigh(self, hearing: Hearing) -> None:
+        self._softest = min(self._softest, hearing.level)
+        self._loudest = max(self._loudest, hearing.level)
         if hearing.is_tone():
             self._tones += 1
         elif hearing.pitch() > _PITCHED:
@@ -64,5 +73,6 @@ class OnsetEvidence:
     def _is_sure(self) -> bool:
         if self._score < self._needed or self._tones >= self._score // 2:
             return False
-        voiced = self._voiced >= _VOICED_FRAMES and self._voiced > self._tones
-        return voiced or self._score >= _UNVOICED_FRAMES
+        if self._voiced >= _VOICED_FRAMES and self._voiced > self._tones:
+            return True
+        return self._score >= _UNVOICED_FRAMES and self._loudest - self._softest >= _SYLLABLES_DB

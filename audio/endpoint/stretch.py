@@ -57,9 +57,11 @@ class Stretch:
         self._unvoiced += 1
         self._drowned += 1
         self._faded += 1
+        if voice:
+            # The engine's lingering counts here: it is what lifts a curt "no" over the first milestone.
+            self.voiced_ms += FRAME_MS
         if voice and level > peak - _SOFTEST:
             self._unvoiced = 0
-            self.voiced_ms += FRAME_MS
             if level > max(floor + _OVER_FLOOR, min(ceiling + _OVER_CEILING, peak - _UNDER_PEAK)):
                 self._drowned = 0
             if level > peak - max(_FADED_LEAST, _FADED_SHARE * (peak - floor)):

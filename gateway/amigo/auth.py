@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 from gateway.amigo.models import SignInAnswer, read_answer
 from gateway.amigo.refusal import lifetime
 from gateway.errors import AmigoError
+from gateway.log import fact
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.clock import Clock
     from gateway.ids import UserId
 
-LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _EARLY_SECONDS: Final = 300.0
 """Renewed this long before it runs out, and up to twice as long: users signed in together are
@@ -112,7 +113,7 @@ class Tokens:
             asked = problem.retry_after if isinstance(problem, AmigoError) else None
             pause = max(_RETRY_SECONDS, asked or 0.0)
             self._held[user] = replace(held, refresh_at=now + pause)
-            LOG.warning("amigo.token_renewal_failed", extra={"problem": str(problem)})
+            fact(_log, "amigo.renewal-failed", level=logging.WARNING, problem=str(problem))
 
     async def _sign_in(self, user: UserId) -> Token:
         reply = await self._transport.fetch(self._requests.sign_in(user))

@@ -68,6 +68,10 @@ def ordered(alignment: Alignment) -> Alignment:
 
 def audio_of(text: str) -> bytes | None:
     """Decode base64 that may be wrapped, unpadded or in the URL alphabet; None if it is not."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        pass  # not as the standard has it; perhaps still as people write it
     compact = text.replace("\n", "").replace("\r", "").replace("-", "+").replace("_", "/")
     if _BASE64.fullmatch(compact) is None:
         return None

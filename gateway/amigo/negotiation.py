@@ -8,13 +8,14 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from gateway.amigo.revisions import R2025_06, Revision, other_than, revision_named
+from gateway.log import fact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from gateway.amigo.models import RevisionSetting
 
-LOG: Final = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _SMELLS: Final = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.UNPROCESSABLE_ENTITY)
 
@@ -42,8 +43,7 @@ class RevisionChoice:
         """Speak `revision` from now on, and tell `on_change` if that is news."""
         if revision == self.current:
             return
-        names = {"old": self.current.name, "new": revision.name}
-        LOG.info("amigo.revision_changed", extra=names)
+        fact(_log, "amigo.revision-changed", old=self.current.name, new=revision.name)
         self.current = revision
         if self.on_change is not None:
             self.on_change(revision)
@@ -66,7 +66,13 @@ class RevisionChoice:
             if self._asked or (status == HTTPStatus.UNPROCESSABLE_ENTITY and self._proven):
                 return None
             self._asked = True
-            LOG.warning("amigo.revision_refused", extra={"tried": tried.name, "status": status})
+            fact(
+                _log,
+                "amigo.revision-refused",
+                level=logging.WARNING,
+                tried=tried.name,
+                status=status,
+            )
             found = await self._ask()
             if found == tried:
                 return None

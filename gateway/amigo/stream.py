@@ -71,7 +71,9 @@ class EventReader:
     def __init__(self, *, voice: bool) -> None:
         self._voice = voice
         self._decode = msgspec.json.Decoder(_VoicePiece if voice else _TextPiece).decode
-        self._held = bytearray()
+        # Parts joined once: a growing buffer would copy a long line over and over.
+        self._parts: list[bytes] = []
+        self._held = 0  # bytes in the parts
         self._skipped = 0  # bytes of an overlong line already thrown away
 
     def feed(self, data: bytes) -> list[InteractionEvent]:
@@ -96,19 +98,20 @@ class EventReader:
                 return [event]
 
     def _hold(self, part: bytes) -> None:
-        if self._skipped or len(self._held) + len(part) > LINE_LIMIT:
-            self._skipped += len(self._held) + len(part)
-            self._held = bytearray()
-        else:
-            self._held += part
+        if self._skipped or self._held + len(part) > LINE_LIMIT:
+            self._skipped += self._held + len(part)
+            self._parts, self._held = [], 0
+        elif part:
+            self._parts.append(part)
+            self._held += len(part)
 
     def _finish_line(self, end: bytes) -> InteractionEvent | None:
         if not self._held and not self._skipped:
             return self._read(end)
         self._hold(end)
-        held, self._held = bytes(self._held), bytearray()
-        skipped, self._skipped = self._skipped, 0
-        return MalformedLine(skipped, "too long") if skipped else self._read(held)
+        line, skipped = b"".join(self._parts), self._skipped
+        self._parts, self._held, self._skipped = [], 0, 0
+        return MalformedLine(skipped, "too long") if skipped else self._read(line)
 
     def _read(self, line: bytes) -> InteractionEvent | None:
         if not line or line.isspace():

@@ -169,13 +169,18 @@ class Bridge:
 
     # ------------------------------------------------------------ the line
 
-    def attach(self, line: Line, wire: Wire, stream_sid: StreamSid) -> Line | None:
-        """The carrier's stream is up; returns the line it replaces, which the caller closes."""
+    def attach(self, line: Line, wire: Wire, stream_sid: StreamSid) -> bool:
+        """The carrier's stream is up and replaces an older one; False: the call is over, nobody listens."""
+        if not self.live or self._tasks is None:
+            return False
         previous, self._line = self._line, line
+        if previous is not None:
+            # not waited for: a dead line may take its time, the caller is on the new one
+            self._child(previous.close(1000), "close replaced line")
         self.last_heard = self._clock.now()
         self.mouth.attach(line, wire)
         self._emit(ev.StreamOpened(stream_sid))
-        return previous
+        return True
 
     def lost(self, line: Line) -> None:
         """A line is gone; one that was replaced before means nothing."""
@@ -186,12 +191,12 @@ class Bridge:
         self.ears.close()
         self.over()
 
-    def over(self) -> None:
-        """The carrier says that the call, or its stream, is over: by our own doing, or the caller's."""
+    def over(self, *, stream_only: bool = False) -> None:
+        """The carrier says that the call, or just its stream, is over: by our own doing, or the caller's."""
         if self.session.phase is Phase.ENDING:
             self._emit(ev.LineClosed())
         else:
-            unheard = self.session.phase is Phase.RINGING and self.sorry
+            unheard = self.session.phase is Phase.RINGING and (stream_only or self.sorry)
             self._emit(ev.CallerGone("no-media" if unheard else "caller-hangup"))
 
     def now(self) -> float:

@@ -205,13 +205,12 @@ class Switchboard:
         house, ticket = self._house, self._new_ticket()
         record = self._record(incoming)
         new = self._new_call(incoming, ticket, record)
-        storing = tasks.create_task(house.store.admit(new), name=f"admit {incoming.call_sid}")
-        done, _ = await asyncio.wait({storing}, timeout=STORE_PATIENCE)
-        if not done:
-            storing.cancel()  # a cancelled admit leaves nothing behind
-            return self._refused(incoming, "store-late")
         try:
-            outcome = storing.result()
+            # a cancelled admit leaves nothing behind
+            async with asyncio.timeout(STORE_PATIENCE):
+                outcome = await house.store.admit(new)
+        except TimeoutError:
+            return self._refused(incoming, "store-late")
         except StoreError:
             return self._refused(incoming, "store")
         match outcome:
@@ -320,18 +319,23 @@ class Switchboard:
         return bridge if usable and bridge.live else None
 
     async def spend(self, token: str) -> Bridge | None:
-        """Use the token, once; None when another stream was quicker."""
+        """Use the token, once; None when another stream was quicker.
+
+        This process knows at once; a late store learns of it while the stream goes on.
+        """
         bridge = self.ticket_holder(token)
-        if bridge is None:
+        if bridge is None or self._tasks is None:
             return None
         self._tickets[bridge.record.call_sid].used = True
+        storing = self._tasks.create_task(self._store_spent(token), name="spend token")
+        await asyncio.wait({storing}, timeout=STORE_PATIENCE)
+        return bridge
+
+    async def _store_spent(self, token: str) -> None:
         try:
             await self._house.store.use_token(token_digest(token), self._house.clock.wall())
         except StoreError:
-            fact(
-                _log, "store.token-unspent", level=logging.WARNING
-            )  # this process knows; the call goes on
-        return bridge
+            fact(_log, "store.token-unspent", level=logging.WARNING)
 
     def find(self, call_sid: str) -> Bridge | None:
         """The call of this process, live or settling."""

@@ -149,10 +149,8 @@ class Answering(Listening):
         if speech is not None and not speech.taken:
             speech.needed_ms = self.policy.upload_after_ms
             self._consider(now)
-        elif self.exchange.waiting or self.exchange.waiting_text:
-            self._start_next(now)
-            self._enter(Phase.THINKING, now)
-            self._await_agent(now)
+        else:
+            self._send_waiting(now)
 
     def _drained(self, turn: Turn, event: TurnClosed, now: float) -> None:
         """An unwanted reply's connection has ended: what the caller said meanwhile goes out."""

@@ -51,13 +51,13 @@ class Listening(Life):
         return self.phase is Phase.GREETING and turn is not None and not turn.audible
 
     def _interruptible(self) -> bool:
-        if not self.policy.barge_in or self.phase not in LIVE:
-            return False
-        for item in self.voice.queue:
-            turn = None if item.turn is None else self.exchange.find(item.turn)
-            if turn is not None and self._protected(turn):
-                return False
-        return True
+        """Whether speech may stop what plays."""
+        return self.policy.barge_in and self.phase in LIVE and not self._must_be_heard()
+
+    def _must_be_heard(self) -> bool:
+        """Something that plays is protected, from speech and keys alike."""
+        turns = [self.exchange.find(item.turn) for item in self.voice.queue if item.turn is not None]
+        return any(turn is not None and self._protected(turn) for turn in turns)
 
     def _protected(self, turn: Turn) -> bool:
         return turn.ends or (turn.is_greeting and self.policy.protect_greeting)
@@ -139,7 +139,7 @@ class Listening(Life):
         current = self.exchange.current
         if self.phase is Phase.THINKING and current is not None and not current.sealed:
             self._seal(now)
-        elif self.phase is Phase.LISTENING:
+        elif self.phase is Phase.LISTENING and not self._send_waiting(now):
             self._await_caller(now)
 
     def _utterance_over(self, began: float, last: float, now: float) -> None:
@@ -209,6 +209,15 @@ class Listening(Life):
             self._time_speech(turn.record, *self._spoken)
         self._spoken = None
 
+    def _send_waiting(self, now: float) -> bool:
+        """Whether something waited to be sent; then it is the agent's turn."""
+        if not self.exchange.waiting and not self.exchange.waiting_text:
+            return False
+        self._start_next(now)
+        self._enter(Phase.THINKING, now)
+        self._await_agent(now)
+        return True
+
     def _over(self, now: float) -> bool:
         """The agent ended the conversation while the caller spoke: its last words come now."""
         if self._last_words is None:
@@ -269,7 +278,7 @@ class Listening(Life):
         self._prompts = 0
         self._last_key = now
         self.timers.stop(Timer.SILENCE)
-        if self.voice.queue and self._interruptible() and not self._greeting_awaited():
+        if self.voice.queue and not self._must_be_heard() and not self._greeting_awaited():
             self._interrupt(now)
             self._abandon(now)
             if self.phase in {Phase.GREETING, Phase.SPEAKING}:
@@ -290,13 +299,10 @@ class Listening(Life):
         self._keyed(text, now)
 
     def _keyed(self, text: str, now: float) -> None:
-        speaking = self._speech is not None and self._speech.taken
-        if not speaking and self.phase in LIVE and not self._greeting_awaited():
-            self.voice.clear()
-            self._abandon(now)
         self.exchange.waiting_text += text
-        if speaking or self._greeting_awaited():
+        speaking = self._speech is not None and self._speech.taken
+        if speaking or self._greeting_awaited() or self._must_be_heard():
             return
-        self._start_next(now)
-        self._enter(Phase.THINKING, now)
-        self._await_agent(now)
+        self.voice.clear()
+        self._abandon(now)
+        self._send_waiting(now)

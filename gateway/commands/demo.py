@@ -36,6 +36,9 @@ MOST_WORD_ERRORS: Final = 0.25
 
 INTERRUPTED: Final = 130
 
+LAST_LINES: Final = 5
+"""Of the servers' log shown when one of them did not start."""
+
 SCENE: Final = (
     ("weasels", False),
     ("something-wrong", True),
@@ -91,7 +94,9 @@ async def _demo(record: Path | None) -> int:
             ):
                 held = await _hold(house, rest, recording)
     except (ChildFailed, aiohttp.ClientError) as failure:
-        print(f"demo: {failure}\nwhat the servers said: {log}", file=sys.stderr)
+        last = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        print("\n".join([*last, f"demo: {failure}"]), file=sys.stderr)
+        print(f"what the servers said: {log}", file=sys.stderr)
         return 1
     problems = list(held.problems())
     _print_report(held, problems)
@@ -181,10 +186,8 @@ class Held:
 
     def problems(self) -> Iterator[str]:
         """Why the demonstration does not count; nothing when it does."""
-        from gateway.simulator.report import verdict
-
-        if not self.result.ok:
-            yield from verdict(self.result)
+        yield from self.result.problems
+        yield from (f"broken rule {violation}" for violation in self.result.violations)
         if isinstance(self.record, str):
             yield f"the gateway gave no record: {self.record}"
         errors = self.word_errors()
@@ -281,6 +284,8 @@ def _print_report(held: Held, problems: list[str]) -> None:
     print(f"interruption: {'confirmed' if held.interrupted() else 'not confirmed'}")
     if record is not None:
         print(f"conversation: {record.conversation_state}; call ended by: {record.end_reason}")
+    longest = max((underrun.gap_ms for underrun in held.result.underruns), default=0)
+    print(f"holes inside the agent's words: {len(held.result.underruns)} (longest {longest} ms)")
     if held.result.recording:
         print(f"recording: {held.result.recording} (caller left, agent right)")
     for problem in problems:

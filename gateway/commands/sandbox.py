@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         think_ms=args.think_ms,
         voice_format=args.audio,
         voice_rate=args.audio_rate,
+        early_hearing=args.engine == "speech",
         on_disconnect=args.on_disconnect,
         faults=faults,
         seed=args.seed,

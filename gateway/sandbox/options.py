@@ -65,6 +65,8 @@ class SandboxOptions:
     """Seconds without a byte of an upload: 408 (2026-04) or a connection reset (2025-06)."""
     max_upload: int = 32 * 1024 * 1024
     """Bytes of one upload."""
+    early_hearing: bool = False
+    """Begin to recognise an upload in its pauses, before it is complete."""
     silence: Literal["status", "event"] = "status"
     """Audio without speech: HTTP 400, or an `error` event in a stream that began with 200."""
     on_disconnect: Literal["continue", "rollback"] = "continue"

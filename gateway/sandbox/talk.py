@@ -11,6 +11,7 @@ from aiohttp import web
 from gateway.sandbox import agent
 from gateway.sandbox.conversations import Message
 from gateway.sandbox.creation import CreateRequest, read_create
+from gateway.sandbox.early import AUDIBLE_DBFS, EarlyEar
 from gateway.sandbox.errors import Refusal
 from gateway.sandbox.journal import Entry
 from gateway.sandbox.queries import action_filter, message_format, path_id
@@ -23,7 +24,6 @@ from gateway.sandbox.upload import expect, receive
 
 log = logging.getLogger("gateway.sandbox")
 
-AUDIBLE_DBFS: Final = -50.0
 SPEECH_MS: Final = 60
 """A recording with less than this much sound above that level holds no speech."""
 NOTHING_SAID: Final = "the user message is empty: no speech in the recording"
@@ -80,9 +80,10 @@ async def interact(request: web.Request) -> web.StreamResponse:
     entry.conversation_id = conversation_id
     with sandbox.conversations.resume(request[IDENTITY], conversation_id) as turn:
         expected = expect(request, sandbox.options, voice=spoken)
-        body = await receive(request, sandbox, entry, expected)
-        said = await understand(body, expected, sandbox, turn.conversation.created_at)
-        text = await _text_of(said, sandbox, entry)
+        async with EarlyEar(sandbox) as ear:
+            body = await receive(request, sandbox, entry, expected, ear)
+            said = await understand(body, expected, sandbox, turn.conversation.created_at)
+            text = await _text_of(said, sandbox, entry, ear)
         stream = EventStream(sandbox, entry, request, 200)
         exchange = Exchange(
             sandbox=sandbox, entry=entry, stream=stream, turn=turn, voice=voice, actions=actions
@@ -96,7 +97,7 @@ async def interact(request: web.Request) -> web.StreamResponse:
     return stream.response
 
 
-async def _text_of(said: UserTurn, sandbox: Sandbox, entry: Entry) -> str:
+async def _text_of(said: UserTurn, sandbox: Sandbox, entry: Entry, ear: EarlyEar) -> str:
     """The words of the turn; empty when a recording holds none and that is told by an event."""
     if not isinstance(said.said, Recording):
         return said.said
@@ -104,7 +105,8 @@ async def _text_of(said: UserTurn, sandbox: Sandbox, entry: Entry) -> str:
     entry.upload.audio_ms = len(pcm) * 1000 // rate
     text = ""
     if loud_ms(pcm, rate, AUDIBLE_DBFS) >= SPEECH_MS:
-        text = await sandbox.transcribe(pcm, rate)
+        early = await ear.text(pcm, rate)
+        text = early if early is not None else await sandbox.transcribe(pcm, rate)
     if not text and sandbox.options.silence == "status":
         # No rule is named: a client cannot know that what it sent holds no words.
         raise Refusal(400, NOTHING_SAID)

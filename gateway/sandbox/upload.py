@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
+from gateway.sandbox.early import EarlyEar
 from gateway.sandbox.errors import Refusal, invalid
 from gateway.sandbox.journal import Entry
 from gateway.sandbox.multipart import boundary_of
@@ -65,7 +66,7 @@ def expect(request: web.Request, options: SandboxOptions, *, voice: bool) -> Exp
 
 
 async def receive(
-    request: web.Request, sandbox: Sandbox, entry: Entry, expected: Expected
+    request: web.Request, sandbox: Sandbox, entry: Entry, expected: Expected, ear: EarlyEar
 ) -> bytes:
     """Read the body, noting when each part of it came.
 
@@ -82,6 +83,8 @@ async def receive(
             upload.chunks.append((sandbox.journal.since(entry), len(data)))
         body += data
         upload.bytes = len(body)
+        if expected.voice:
+            ear.listen(body)
         if len(body) > sandbox.options.max_upload:
             raise Refusal(413, "the recording is too large", rule="19")
         if raw_wav and body and not looks_like_wav(bytes(body[:12])):

@@ -5,11 +5,10 @@ than real carriers are: what they would warn about once and then hide, it names.
 """
 
 from gateway.simulator.caller import Moment, Said
-from gateway.simulator.ear import Stretch
 from gateway.simulator.judge import Violation
 from gateway.simulator.phone import place_call
 from gateway.simulator.plan import CallPlan, Ending, GatewayTarget, Habits, Item, Keys, Utterance
-from gateway.simulator.rest_double import RestDouble, RestRequest
+from gateway.simulator.rest_double import RestDouble
 from gateway.simulator.result import CallResult
 from gateway.simulator.words import WordErrors, word_errors
 
@@ -23,9 +22,7 @@ __all__ = [
     "Keys",
     "Moment",
     "RestDouble",
-    "RestRequest",
     "Said",
-    "Stretch",
     "Utterance",
     "Violation",
     "WordErrors",

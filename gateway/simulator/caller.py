@@ -18,6 +18,9 @@ from gateway.simulator.sound import frames, is_voiced, noise_frame
 HEARD_MS: Final = 200
 """So much audible sound makes an answer."""
 
+FEW_WORDS_MS: Final = 1600
+"""Up to this much audible sound may be a filler before the answer proper."""
+
 Who = Literal["caller", "agent", "call"]
 
 
@@ -199,7 +202,9 @@ class Caller:
         if self._to_say[0].interrupts and agent_playing and since is not None:
             begun = max(since, self._waiting_since)
             return at_ms - begun >= self._habits.barge_in_after_ms and self._heard_ms > 0
-        return self._heard_ms >= HEARD_MS and self.ear.is_quiet(at_ms, self._habits.quiet_ms)
+        doubt = self._habits.doubt_ms if self._heard_ms < FEW_WORDS_MS else 0
+        quiet = self._habits.quiet_ms + doubt
+        return self._heard_ms >= HEARD_MS and self.ear.is_quiet(at_ms, quiet)
 
     def _talk(self, speech: _Performance, at_ms: int, agent_playing: bool) -> Act:
         had_begun, had_more = speech.begun, speech.voicing

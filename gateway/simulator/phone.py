@@ -51,9 +51,9 @@ async def place_call(
 ) -> CallResult:
     """Call the gateway in real time and follow the plan; many calls may run at once.
 
-    Never raises for what goes wrong in the call: that is in the result. `rest` is the carrier's REST double
-    through which the gateway may hang up; `watch` is told what happens as it happens. Safe to cancel:
-    sockets are closed, no callback is sent.
+    Never raises for what goes wrong in the call: that is in the result. `rest` is the carrier's REST
+    double, through which the gateway may hang up; `watch` is told what happens as it happens. Safe to
+    cancel: sockets are closed, no callback is sent.
     """
     async with aiohttp.ClientSession() as http:
         call = _Call(plan, target, http, clock or SystemClock(), watch)

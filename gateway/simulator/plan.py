@@ -57,6 +57,8 @@ class Habits:
 
     quiet_ms: int = 700
     """The agent must have been silent this long before the caller speaks."""
+    doubt_ms: int = 1200
+    """After very few words (perhaps just "one moment") the caller waits this much longer."""
     barge_in_after_ms: int = 1200
     """An interruption begins this long after the agent began to speak."""
     patience_seconds: float = 20.0

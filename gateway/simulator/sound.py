@@ -45,11 +45,14 @@ def from_pcm(pieces: Iterable[Pcm], rate: int) -> bytes:
 
 
 def frames(sound: bytes) -> list[bytes]:
-    """Cut into 160-byte frames; the last one is filled up with the line's noise."""
+    """Cut into 160-byte frames as they would come over a line: never more silent than its noise."""
     cut = [sound[at : at + FRAME_SAMPLES] for at in range(0, len(sound), FRAME_SAMPLES)]
     if cut:
         cut[-1] += noise_frame(0)[len(cut[-1]) :]
-    return cut
+    return [
+        frame if ulaw_level_dbfs(frame) >= NOISE_DBFS else noise_frame(number)
+        for number, frame in enumerate(cut)
+    ]
 
 
 def is_voiced(frame: bytes) -> bool:

@@ -29,8 +29,10 @@ from gateway.web.webhooks import DESK
 
 _log = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES: Final = 64 * 1024
-"""A media message of 20 ms is 400 bytes; a larger one than this is no carrier's."""
+MAX_MESSAGE: Final = 64 * 1024
+"""Characters; a media message of 20 ms has 400. Longer ones are thrown away unread."""
+MAX_FRAME_BYTES: Final = 1024 * 1024
+"""Above this a message is not even taken in: the socket closes with 1009."""
 START_SECONDS: Final = 5.0
 """From the upgrade to `start`."""
 CLOSE_SECONDS: Final = 2.0
@@ -41,8 +43,9 @@ MAX_MALFORMED: Final = 20
 class SocketLine:
     """The socket as the bridge's mouth sees it: sends are no-ops once it is gone."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self._socket = socket
+        self._transport = transport
         self._stopped = False
 
     def stop(self) -> None:
@@ -58,8 +61,15 @@ class SocketLine:
             self._stopped = True
 
     async def close(self, code: int = WSCloseCode.OK) -> None:
+        """Close, within `CLOSE_SECONDS`; safe to repeat."""
         self._stopped = True
-        await self._socket.close(code=code)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.close(code=code)
+        except TimeoutError:
+            # a peer that takes nothing any more: our close would wait behind our sound for ever
+            if self._transport is not None:
+                self._transport.abort()
 
 
 def add_routes(app: web.Application) -> None:
@@ -79,7 +89,7 @@ async def media(request: web.Request) -> web.StreamResponse:
         fact(_log, "media.token-refused", level=logging.WARNING)
         raise web.HTTPForbidden
     socket = web.WebSocketResponse(
-        compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=CLOSE_SECONDS, autoping=True
+        compress=False, max_msg_size=MAX_FRAME_BYTES, timeout=CLOSE_SECONDS / 2, autoping=True
     )
     if not socket.can_prepare(request).ok:
         raise web.HTTPBadRequest(text="this is a WebSocket")
@@ -88,7 +98,8 @@ async def media(request: web.Request) -> web.StreamResponse:
         raise web.HTTPForbidden
     await socket.prepare(request)
     bind_call(bridge.record.call_sid)
-    stream = _Stream(socket, bridge, desk.make_wire(), request.app[METRICS], desk.account_sid)
+    line = SocketLine(socket, request.transport)
+    stream = _Stream(socket, line, bridge, desk.make_wire(), request.app[METRICS], desk.account_sid)
     await stream.run()
     return socket
 
@@ -99,21 +110,23 @@ class _Stream:
     def __init__(
         self,
         socket: web.WebSocketResponse,
+        line: SocketLine,
         bridge: Bridge,
         wire: Wire,
         metrics: Metrics,
         account_sid: str,
     ) -> None:
         self._socket = socket
-        self._line = SocketLine(socket)
+        self._line = line
         self._bridge = bridge
         self._wire = wire
         self._account_sid = account_sid
         self._heard = metrics.frames_total.labels(direction="in")
         self._errors = metrics.media_errors_total
         self._started = False
-        self._stopped = False
         self._malformed = 0
+        self._told: set[str] = set()
+        """Reasons that stand in the log: one line for each tells as much as fifty a second."""
 
     async def run(self) -> None:
         """Read until the stream ends, whoever ends it."""
@@ -122,8 +135,7 @@ class _Stream:
                 await self._listen()
         finally:
             self._bridge.lost(self._line)
-            self._line.stop()
-            await self._socket.close()
+            await self._line.close()
 
     async def _start(self) -> bool:
         """Wait for `start`, but not for ever."""
@@ -134,7 +146,7 @@ class _Stream:
                         break
         except TimeoutError:
             fact(_log, "media.no-start", level=logging.WARNING)
-            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            await self._line.close(WSCloseCode.POLICY_VIOLATION)
         return self._started
 
     async def _listen(self) -> None:
@@ -145,6 +157,8 @@ class _Stream:
         """One message; False when the stream is over."""
         message = await self._socket.receive()
         if message.type is WSMsgType.TEXT:
+            if len(message.data) > MAX_MESSAGE:
+                return await self._rare(Malformed("oversize-message"))
             event = self._wire.receive(message.data)
             if type(event) is CallerAudio:  # the hot path first
                 self._heard.inc()
@@ -174,6 +188,7 @@ class _Stream:
                 return await self._bad(event.reason)
             case Ignored():
                 self._count(event.reason)
+                self._tell_once("media.ignored", event.reason, logging.INFO)
             case Connected() | CallerAudio():
                 pass
             case _:
@@ -186,7 +201,7 @@ class _Stream:
         if theirs or (event.account_sid and event.account_sid != self._account_sid):
             self._count("foreign-start")
             fact(_log, "media.foreign-start", level=logging.WARNING)
-            await self._socket.close(code=WSCloseCode.POLICY_VIOLATION)
+            await self._line.close(WSCloseCode.POLICY_VIOLATION)
             return False
         if not event.decodable:
             self._count("undecodable-format")
@@ -198,24 +213,25 @@ class _Stream:
                 rate=event.sample_rate,
             )
             self._bridge.sorry = True
-            await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+            await self._line.close(WSCloseCode.UNSUPPORTED_DATA)
             return False
-        self._started = True
-        replaced = self._bridge.attach(self._line, self._wire, event.stream_sid)
-        if replaced is not None:
-            await replaced.close()
-        return True
+        self._started = self._bridge.attach(self._line, self._wire, event.stream_sid)
+        return self._started
 
     async def _bad(self, reason: str) -> bool:
         """Rubbish loses nothing but itself; nothing but rubbish ends the stream."""
         self._count(reason)
         self._malformed += 1
-        if self._malformed == 1:
-            fact(_log, "media.malformed", level=logging.WARNING, reason=reason)
+        self._tell_once("media.malformed", reason, logging.WARNING)
         if self._malformed < MAX_MALFORMED:
             return True
-        await self._socket.close(code=WSCloseCode.UNSUPPORTED_DATA)
+        await self._line.close(WSCloseCode.UNSUPPORTED_DATA)
         return False
 
     def _count(self, reason: str) -> None:
         self._errors.labels(kind=reason).inc()
+
+    def _tell_once(self, event: str, reason: str, level: int) -> None:
+        if reason not in self._told:
+            self._told.add(reason)
+            fact(_log, event, level=level, reason=reason)

@@ -89,7 +89,7 @@ async def connected(request: web.Request) -> web.Response:
     sid = form.get("CallSid", "")
     bridge = desk.switchboard.find(sid)
     if bridge is not None:
-        bridge.over()
+        bridge.over(stream_only=True)
     sorry = desk.switchboard.owes_apology(sid)
     return _markup(desk.markup.say_and_hangup(APOLOGY) if sorry else desk.markup.hangup())
 

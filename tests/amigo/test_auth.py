@@ -124,7 +124,7 @@ async def test_a_failed_renewal_leaves_the_old_token_in_use_and_is_not_repeated_
 
     assert len(witness.of("sign-in")) == 2
     assert set(bearers(witness, "conversations")) == {"Bearer token-1"}
-    assert "amigo.token_renewal_failed" in caplog.messages
+    assert "amigo.renewal-failed" in caplog.messages
 
 
 async def test_a_token_that_has_run_out_is_not_used(

@@ -18,8 +18,9 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
-from gateway.amigo import AmigoClient, AmigoOptions
+from gateway.amigo import AmigoClient, AmigoOptions, InteractionStream
 from gateway.amigo.models import RevisionSetting
+from gateway.amigo.stream import InteractionEvent
 from gateway.ids import ConversationId, UserId
 
 USER = UserId("user-1")
@@ -32,6 +33,7 @@ NDJSON = "application/x-ndjson"
 COMPLETE = (
     b'{"type":"interaction-complete","message_id":"m","interaction_id":"i","full_message":"Hi"}\n'
 )
+HEARD = b'{"type":"user-message-available","message_id":"u","user_message":"yes"}\n'
 GREETING = (
     b'{"type":"conversation-created","conversation_id":"66a1b2c3d4e5f60718293a4b"}\n' + COMPLETE
 )
@@ -345,3 +347,12 @@ def client_tasks() -> list[str]:
     """Tasks of the client that are still alive, by what they do."""
     names = (getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
     return [name for name in names if "ClientRequest" in name or "Tokens" in name]
+
+
+async def read(stream: InteractionStream) -> list[InteractionEvent]:
+    return [event async for event in stream]
+
+
+async def speak(client: AmigoClient, voice: Spoken) -> list[InteractionEvent]:
+    async with client.interact_voice(USER, CID, voice) as answer:
+        return await read(answer)

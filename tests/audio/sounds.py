@@ -52,7 +52,8 @@ def hum(ms: int, dbfs: float) -> Pcm:
 
 def scaled(pcm: Pcm, dbfs: float) -> Pcm:
     gain = math.pow(10.0, (dbfs - level_dbfs(pcm)) / 20.0)
-    return np.clip(np.rint(pcm * gain), -32768, 32767).astype(np.int16)
+    louder: Pcm = np.clip(np.rint(pcm * gain), -32768, 32767).astype(np.int16)
+    return louder
 
 
 def mixed(*tracks: Pcm) -> Pcm:

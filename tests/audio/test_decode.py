@@ -216,7 +216,7 @@ def test_damaged_mp3_frames_are_skipped_and_counted():
 
     sound = decoder.push(bytes(data)) + decoder.flush()
 
-    assert len(sound) > 4000
+    assert len(sound) > 3500
     assert decoder.damaged > 0
 
 

@@ -459,6 +459,57 @@ class House(Stack):
             await stream.start()
             yield stream
 
+    @asynccontextmanager
+    async def dead_line(
+        self, url: str, call_sid: str, *, felt: bool = True
+    ) -> AsyncIterator[None]:
+        """A stream whose peer starts it and then does nothing any more, not even read.
+
+        Buffers on the way are made small; `felt`: so small that whoever writes feels it at once.
+        """
+        at = self.carrier.reach(url)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.connect((at.host, at.port))
+        reader, writer = await asyncio.open_connection(sock=sock)
+        try:
+            await self._start_by_hand(reader, writer, url, call_sid)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await self.until(call_sid, lambda record: record["stream_sid"] == "MZ1")
+            self._shrink(call_sid, felt=felt)
+            yield
+        finally:
+            writer.transport.abort()
+
+    async def _start_by_hand(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: str, call_sid: str
+    ) -> None:
+        upgrade = [
+            f"GET {self.carrier.reach(url).raw_path} HTTP/1.1",
+            "Host: gateway",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13",
+            f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}",
+            f"X-Twilio-Signature: {self.carrier.sign(url)}",
+        ]
+        writer.write("\r\n".join([*upgrade, "", ""]).encode())
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        named = {"streamSid": "MZ1", "accountSid": ACCOUNT, "callSid": call_sid}
+        start = json.dumps({"event": "start", "streamSid": "MZ1", "start": named}).encode()
+        # one text frame, masked with zeros
+        writer.write(b"\x81\xfe" + len(start).to_bytes(2, "big") + bytes(4) + start)
+
+    def _shrink(self, call_sid: str, *, felt: bool) -> None:
+        bridge = self.gateway.switchboard.find(call_sid)
+        assert bridge is not None
+        ws: Any = bridge._line._socket  # type: ignore[union-attr]
+        transport = ws._req.transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        transport.set_write_buffer_limits(high=1024)
+        if felt:
+            ws._writer._limit = 1024
+
     async def listening(self, call_sid: str) -> Message:
         """The greeting was heard: it is the caller's turn."""
         return await self.until(call_sid, lambda record: record["status"] == "listening")

@@ -7,6 +7,7 @@ chirps that can be told apart in what the caller heard.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import sqlite3
@@ -22,19 +23,34 @@ import pytest
 from audio import mulaw
 from audio.types import Pcm
 from audio.wav import write_wav
+from gateway.bridge import switchboard
 from gateway.call.commands import Phrase
+from gateway.clock import SystemClock
+from gateway.ids import CallSid, ConversationId, UserId
 from gateway.sandbox.engines.tones import GAP_MS, TonesRecogniser
 from gateway.sandbox.faults import parse_fault
 from gateway.sandbox.options import SandboxOptions
 from gateway.simulator import CallPlan, CallResult, Habits, Item, Keys, Utterance
 from gateway.simulator.sound import frames, is_voiced, noise_frame
-from tests.support.stack import Stack, run_stack, spoken
+from gateway.store import NewCall, open_store
+from tests.support.stack import ACCOUNT, Stack, run_stack, spoken
 
+SERVICE = "5a9db0c55a9db0c55a9db0c5"
 REVISIONS = ("2025-06", "2026-04")
 both_revisions = pytest.mark.parametrize("revision", REVISIONS)
 
-BRISK = Habits(quiet_ms=300, linger_seconds=0.6, patience_seconds=8.0, key_gap_ms=100)
+BRISK = Habits(
+    quiet_ms=300,
+    doubt_ms=0,
+    barge_in_after_ms=600,
+    linger_seconds=0.6,
+    patience_seconds=8.0,
+    key_gap_ms=100,
+)
 """A caller who does not wait long."""
+
+PATIENT = replace(BRISK, linger_seconds=8.0)
+"""A caller who stays on the line until the gateway hangs up."""
 
 AUDIBLE = 300
 """Samples above this are no line noise."""
@@ -193,7 +209,6 @@ class House:
     ears: AttentiveEars
     voice: BriskVoice
     tmp_path: Path
-    calls: list[Held] = field(default_factory=list)
     results: list[CallResult] = field(default_factory=list)
 
     # ---- calling
@@ -205,9 +220,9 @@ class House:
     async def call(self, *items: Item, habits: Habits = BRISK, **plan: Any) -> Held:
         """Call, follow the plan, and come back when the gateway owes nothing any more."""
         result, said, heard = await self._place(CallPlan(items=items, habits=habits, **plan))
-        held = Held(result, await self.stack.settled(result.call_sid), heard, said)
-        self.calls.append(held)
-        return held
+        find = self.stack.gateway.switchboard.find
+        await eventually(lambda: find(result.call_sid) is None, "the call is settled")
+        return Held(result, await self.stack.record(result.call_sid), heard, said)
 
     async def refused_call(self) -> CallResult:
         """A call that the gateway does not take."""
@@ -223,10 +238,42 @@ class House:
         said, heard = read_stereo(path)
         return result, said, heard
 
+    # ---- meddling
+
+    def stranger(self, user: str) -> Stranger:
+        """Somebody else who uses the API as this user."""
+        return Stranger(self.stack, user)
+
+    async def store_knows(self, conversation_id: str) -> None:
+        """Our store remembers an ended call whose conversation was never finished."""
+        sid = CallSid("CA" + "1" * 32)
+        url = f"sqlite:///{self.tmp_path / 'calls.db'}"
+        async with open_store(url, SystemClock()) as store:
+            await store.admit(_old_call(sid))
+            await store.save(
+                sid,
+                record={"call_sid": sid},
+                status="failed",
+                end_reason="replica-lost",
+                conversation_id=ConversationId(conversation_id),
+                conversation_state="finish-failed",
+                ended=True,
+            )
+            await store.release_user(sid)
+
     # ---- looking
 
     async def api(self) -> Api:
         return Api(await self.stack.log())
+
+    async def conversation_created(self) -> str:
+        """The conversation's id as soon as its creation is complete."""
+        async with asyncio.timeout(15):
+            while True:
+                for entry in (await self.api()).requests("create"):
+                    if entry["done_ms"] is not None:
+                        return str(entry["conversation_id"])
+                await asyncio.sleep(0.02)
 
     async def metric(self, name: str, **labels: str) -> float:
         """A number of `/metrics`; 0 where it was never touched."""
@@ -248,6 +295,56 @@ class House:
     def heard_by_the_api(self, utterance: Utterance, turn: int) -> bool:
         """Whether the upload holds the whole utterance, from its very onset to its last sample."""
         return mulaw.decode(voiced(utterance.sound)).tobytes() in self.ears.heard[turn].tobytes()
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A client of the API that is not our gateway."""
+
+    stack: Stack
+    user: str
+
+    async def create(self) -> str:
+        """Begin a conversation and leave it open."""
+        body = {"service_id": SERVICE, "service_version_set_name": "release"}
+        query = {"response_format": "text"}
+        url = f"{self.stack.sandbox_url}/v1/sandbox/conversation/"
+        async with self.stack.http.post(
+            url, json=body, params=query, headers=await self._token()
+        ) as answer:
+            events = [json.loads(line) for line in (await answer.text()).splitlines()]
+        return str(events[0]["conversation_id"])
+
+    async def finish(self, conversation_id: str) -> None:
+        url = f"{self.stack.sandbox_url}/v1/sandbox/conversation/{conversation_id}/finish/"
+        async with self.stack.http.post(url, headers=await self._token()) as answer:
+            assert answer.status == 204, await answer.text()
+
+    async def _token(self) -> dict[str, str]:
+        keys = {"x-api-key": "sandbox-key", "x-api-key-id": "sandbox-key-id"}
+        url = f"{self.stack.sandbox_url}/v1/sandbox/user/signin_with_api_key"
+        async with self.stack.http.post(url, headers={**keys, "x-user-id": self.user}) as answer:
+            return {"Authorization": f"Bearer {(await answer.json())['id_token']}"}
+
+
+def _old_call(sid: CallSid) -> NewCall:
+    return NewCall(
+        call_sid=sid,
+        account_sid=ACCOUNT,
+        direction="inbound",
+        caller="+15550003333",
+        called="+15550002222",
+        route="",
+        organization="sandbox",
+        service_id=SERVICE,
+        candidates=(UserId("sandbox-caller"),),
+        replica="a-dead-replica",
+        token_digest="",
+        token_expires=0.0,
+        answer="",
+        record={},
+        now=0.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -314,7 +411,9 @@ async def a_house(
     )
     ears, voice = AttentiveEars(), BriskVoice(voice_ms)
     before = asyncio.all_tasks()
-    with no_loud_logs():
+    with no_loud_logs(), pytest.MonkeyPatch.context() as patch:
+        # a disk shared with other tests may be slower than a caller's patience
+        patch.setattr(switchboard, "STORE_PATIENCE", 10.0)
         chosen = _settings(tmp_path, revision) | settings
         async with run_stack(tmp_path, options, ears, voice, **chosen) as stack:
             house = House(stack, ears, voice, tmp_path)
@@ -337,8 +436,10 @@ def _settings(tmp_path: Path, revision: str) -> dict[str, str]:
 
 
 async def _nothing_owed(house: House, allowed: set[str], left_open: int) -> None:
-    switchboard, finisher = house.stack.gateway.switchboard, house.stack.gateway.finisher
-    await eventually(lambda: not switchboard.unsettled and not finisher.owed, "calls settled")
+    gateway = house.stack.gateway
+    await eventually(
+        lambda: not gateway.switchboard.unsettled and not gateway.finisher.owed, "calls settled"
+    )
     api = await house.api()
     assert api.rules_broken <= allowed, api.log["violations"]
     assert len(api.unfinished) == left_open, "conversations left unfinished"

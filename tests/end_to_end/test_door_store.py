@@ -88,6 +88,7 @@ async def test_a_locked_store_makes_new_calls_hear_busy_at_once_and_leaves_nothi
         await eventually_taken(house, sid)
 
         assert store_rows(house.store_path, "SELECT call_sid FROM calls") == [(sid,)]
+        await house.until(sid, lambda record: record["conversation_id"] is not None)
         assert await creates(house) == 1
         assert await house.metric("calls_total", direction="inbound", end_reason="rejected") >= 3
         await house.carrier.status(sid)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.talking import REVISIONS, a_house, both_revisions, says
+from tests.end_to_end.talking import PATIENT, REVISIONS, a_house, both_revisions, says
 
 FORMATS = [
     ("pcm16", 16_000, {}),
@@ -126,7 +126,7 @@ async def test_a_filler_is_heard_while_the_agent_thinks(tmp_path: Path, revision
         tmp_path, revision, "interact-filler=1@300", "interact-stall-think=1@2000"
     ) as house:
         house.expect("goodbye")
-        call = await house.call(says("goodbye"))
+        call = await house.call(says("goodbye"), habits=PATIENT)
 
         assert call.result.ok, call.result.problems
         filler, reply = "One moment, please.", call.turn("voice")
@@ -143,7 +143,7 @@ async def test_a_filler_without_sound_is_not_spoken(tmp_path: Path) -> None:
         tmp_path, "2026-04", "interact-filler-text=1@100", "interact-stall-think=1@800"
     ) as house:
         house.expect("goodbye")
-        call = await house.call(says("goodbye"))
+        call = await house.call(says("goodbye"), habits=PATIENT)
 
         assert call.result.ok, call.result.problems
         assert "filler_started" not in call.turn("voice")["timings_ms"]

@@ -35,6 +35,7 @@ from tests.simulator.switchboard import (
 
 BRISK = Habits(
     quiet_ms=120,
+    doubt_ms=0,
     linger_seconds=0.2,
     patience_seconds=1,
     barge_in_after_ms=300,

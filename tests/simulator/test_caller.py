@@ -15,7 +15,7 @@ class Life:
 
     def __init__(self, *items: Item, hang_up_after: float | None = None, **habits: float):
         self.told: list[Moment] = []
-        settings = Habits(**habits)  # type: ignore[arg-type]
+        settings = Habits(**{"doubt_ms": 0} | habits)  # type: ignore[arg-type]
         plan = CallPlan(items=items, habits=settings, hang_up_after=hang_up_after)
         self.caller = Caller(plan, self.told.append)
         self.now = 0
@@ -49,6 +49,14 @@ def test_the_caller_waits_until_the_agent_has_been_silent_for_700_ms():
     assert said(life.hears(LOUD, 400)) == 0
     assert said(life.hears(None, 680)) == 0
     assert said(life.hears(None, 300)) == 200
+
+
+def test_few_words_may_be_a_filler_so_the_caller_waits_for_more():
+    life = Life(speech(200), doubt_ms=1000)
+    life.hears(LOUD, 1400)
+    assert said(life.hears(None, 1400)) == 0
+    life.hears(LOUD, 400)
+    assert said(life.hears(None, 1000)) == 200, "now that was an answer"
 
 
 def test_a_pause_in_the_agents_sound_is_no_turn():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import io
 import json
 import os
-import sys
 import wave
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.commands import _children
+from gateway.commands import call as call_command
 from gateway.commands.demo import SCENE, Held
 from gateway.simulator.caller import Said
 from gateway.simulator.plan import Utterance
@@ -53,36 +55,44 @@ def wav_file(path: Path, seconds: float = 0.3, rate: int = 22050) -> Path:
     return path
 
 
-async def call(board: Switchboard, *arguments: str, **settings: str) -> tuple[int, str, str]:
-    """Run the command as its own process; exit status, stdout, stderr."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
-    env |= {
-        "TWILIO_ACCOUNT_SID": ACCOUNT,
-        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
-        "GATEWAY_PUBLIC_URL": PUBLIC,
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "call", "--gateway", board.url, *arguments),
-        env=env | settings,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+Ran = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
-async def test_a_call_with_a_file_and_keys_keeps_their_order_and_succeeds(home):
+@pytest.fixture
+def call(home, monkeypatch, capsys) -> Ran:
+    """Run `voice-gateway call` beside the test's own loop; exit status, stdout, stderr."""
+
+    async def run(board: Switchboard, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setenv("TWILIO_ACCOUNT_SID", ACCOUNT)
+        monkeypatch.setenv("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
+        monkeypatch.setenv("GATEWAY_PUBLIC_URL", PUBLIC)
+        status = await asyncio.to_thread(main, ["call", "--gateway", board.url, *arguments])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_items_keep_the_order_of_the_options(home):
+    wav_file(home / "mine.wav")
+    parser = argparse.ArgumentParser()
+    call_command.configure(parser)
+    line = "--dtmf 1 2# --wav mine.wav --barge-in --dtmf 3 --wav mine.wav"
+    items = list(call_command._items(parser.parse_args(line.split()).script))
+
+    assert [item.label for item in items] == ["1", "2#", "(mine.wav)", "3", "(mine.wav)"]
+    assert [item.interrupts for item in items] == [False, False, False, True, False]
+
+
+async def test_a_call_with_a_file_succeeds_and_is_recorded(home, call):
     file = wav_file(home / "mine.wav")
     async with switchboard() as board:
-        status, out, err = await call(
-            board, "--dtmf", "1", "--wav", str(file), "--record", "call.wav", "--json"
-        )
+        status, out, err = await call(board, "--wav", str(file), "--record", "call.wav", "--json")
 
     document = json.loads(out)
     assert status == 0, err
-    assert [item["kind"] for item in document["items"]] == ["keys", "speech"]
-    assert [item["reply_after_ms"] is not None for item in document["items"]] == [True, True]
+    (item,) = document["items"]
+    assert item["reply_after_ms"] is not None
     assert document["record"] is None
     assert "/v1/calls" in err
     assert "says (mine.wav)" in err
@@ -90,7 +100,7 @@ async def test_a_call_with_a_file_and_keys_keeps_their_order_and_succeeds(home):
         assert recorded.getnchannels() == 2
 
 
-async def test_a_call_told_to_hang_up_says_so_in_words(home):
+async def test_a_call_told_to_hang_up_says_so_in_words(call):
     async with switchboard() as board:
         status, out, _ = await call(board, "--hang-up-after", "0.6")
 
@@ -98,7 +108,7 @@ async def test_a_call_told_to_hang_up_says_so_in_words(home):
     assert "held in order: caller-hangup" in out
 
 
-async def test_a_broken_rule_fails_the_command_and_is_named(home):
+async def test_a_broken_rule_fails_the_command_and_is_named(call):
     async with switchboard(voice="<Response><Hangup/></Response>") as board:
         status, out, _ = await call(board)
 
@@ -106,7 +116,7 @@ async def test_a_broken_rule_fails_the_command_and_is_named(home):
     assert "problem: the gateway opened no media stream" in out
 
 
-async def test_the_rest_interface_is_played_where_the_gateway_was_told_to_look(home):
+async def test_the_rest_interface_is_played_where_the_gateway_was_told_to_look(call, monkeypatch):
     asked = []
     port = _children.free_port()
     rest = f"http://127.0.0.1:{port}"
@@ -124,7 +134,8 @@ async def test_the_rest_interface_is_played_where_the_gateway_was_told_to_look(h
         await socket.until("stop")
 
     async with switchboard(hang_up) as board:
-        _, out, _ = await call(board, "--json", TWILIO_API_BASE_URL=rest)
+        monkeypatch.setenv("TWILIO_API_BASE_URL", rest)
+        _, out, _ = await call(board, "--json")
 
     assert asked == [200]
     assert json.loads(out)["hung_up_by"] == "rest"

@@ -99,6 +99,14 @@ def test_a_sound_is_cut_into_whole_frames():
     assert frames(b"") == []
 
 
+def test_digital_silence_in_a_recording_becomes_the_noise_of_the_line():
+    silent, loud = b"\xff" * 160, b"\x10" * 160
+    cut = frames(silent * 2 + loud)
+
+    assert cut[2] == loud
+    assert all(ulaw_level_dbfs(frame) == pytest.approx(NOISE_DBFS, abs=2) for frame in cut[:2])
+
+
 @pytest.mark.parametrize("name", sorted(recordings()))
 def test_a_shipped_recording_is_telephone_speech_with_quiet_ends(name):
     spoken = recording(name)

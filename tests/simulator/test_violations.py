@@ -25,7 +25,9 @@ from tests.simulator.switchboard import (
     tone,
 )
 
-BRISK = Habits(quiet_ms=80, linger_seconds=0.1, patience_seconds=1, barge_in_after_ms=200)
+BRISK = Habits(
+    quiet_ms=80, doubt_ms=0, linger_seconds=0.1, patience_seconds=1, barge_in_after_ms=200
+)
 
 
 async def call(manner: Manner, *items: Utterance, **answers: str) -> CallResult:
@@ -62,32 +64,46 @@ def mark(name: object, sid: str) -> dict[str, object]:
     return {"event": "mark", "streamSid": sid, "mark": {"name": name}}
 
 
-@pytest.mark.parametrize(
-    ("message", "rule", "code"),
-    [
-        ("not json", "S2", 31951),
-        ("[1]", "S2", 31951),
-        (lambda s: {"event": "stop", "streamSid": s.stream_sid}, "S3", 31951),
-        (lambda s: s.media(tone(20), sequenceNumber="7"), "S4", 31951),
-        (lambda s: {"event": "mark", "streamSid": s.stream_sid, "name": "x"}, "S4", 31951),
-        (lambda s: mark("x", "MZ" + "0" * 32), "S5", 31951),
-        (lambda s: s.media(b""), "S7", 31951),
-        (
-            lambda s: {"event": "media", "streamSid": s.stream_sid, "media": {"payload": "?"}},
-            "S7",
-            31951,
-        ),
-        (lambda s: s.media(b"RIFF" + tone(20)[4:]), "S8", 31924),
-        (lambda s: mark("", s.stream_sid), "S9", 31951),
-        (lambda s: s.media(tone(5)), "S15", None),
-        (lambda s: s.media(bytes(160)), "S15", None),
-    ],
-)
-async def test_a_wrong_message_is_named(message, rule, code):
-    result = await call(sends(message))
+WRONG_MESSAGES = {
+    "text that is not JSON": ("not json", "S2", 31951),
+    "a list": ("[1]", "S2", 31951),
+    "a message only the carrier sends": (
+        lambda s: {"event": "stop", "streamSid": s.stream_sid},
+        "S3",
+        31951,
+    ),
+    "an extra field": (lambda s: s.media(tone(20), sequenceNumber="7"), "S4", 31951),
+    "a mark without its object": (
+        lambda s: {"event": "mark", "streamSid": s.stream_sid, "name": "x"},
+        "S4",
+        31951,
+    ),
+    "another stream's name": (lambda s: mark("x", "MZ" + "0" * 32), "S5", 31951),
+    "an empty payload": (lambda s: s.media(b""), "S7", 31951),
+    "a payload that is not base64": (
+        lambda s: {"event": "media", "streamSid": s.stream_sid, "media": {"payload": "?"}},
+        "S7",
+        31951,
+    ),
+    "a WAV header": (lambda s: s.media(b"RIFF" + tone(20)[4:]), "S8", 31924),
+    "a mark without a name": (lambda s: mark("", s.stream_sid), "S9", 31951),
+    "an unfilled last frame": (lambda s: s.media(tone(5)), "S15", None),
+    "zeros for silence": (lambda s: s.media(bytes(160)), "S15", None),
+}
 
-    assert broken(result) == [rule]
-    assert result.violations[0].code == code
+
+async def test_a_wrong_message_is_named():
+    # All at once: each is a call of its own, in real time.
+    results = await asyncio.gather(
+        *(call(sends(message)) for message, _, _ in WRONG_MESSAGES.values())
+    )
+
+    found = {
+        name: [(violation.rule, violation.code) for violation in result.violations]
+        for name, result in zip(WRONG_MESSAGES, results, strict=True)
+    }
+    assert found == {name: [(rule, code)] for name, (_, rule, code) in WRONG_MESSAGES.items()}
+    assert not any(result.ok for result in results)
 
 
 async def test_a_binary_frame_is_named():

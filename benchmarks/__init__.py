@@ -1,0 +1,1 @@
+"""What things cost, measured beside a floor in the same run; figures of one machine, ratios for all."""

@@ -1,0 +1,59 @@
+"""The voice activity engines behind their protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from audio.types import Pcm
+from audio.vad import Verdict, make_vad
+from tests.audio.sounds import frames, quiet, speech
+
+
+def verdicts(pcm: Pcm, engine: str = "webrtc") -> Counter[Verdict]:
+    vad = make_vad(engine)
+    return Counter(vad.judge(frame.tobytes()) for frame in frames(pcm))
+
+
+def test_speech_is_speech():
+    heard = verdicts(speech("weasels"))
+
+    assert heard[Verdict.SPEECH] > 0.85 * heard.total()
+
+
+@pytest.mark.parametrize("pcm", [quiet(2000), np.zeros(16000, np.int16)], ids=["room", "digital"])
+def test_a_quiet_line_is_noise(pcm: Pcm):
+    vad = make_vad("webrtc")
+
+    order = [vad.judge(frame.tobytes()) for frame in frames(pcm)]
+
+    # It takes the engine a moment to know a new line.
+    assert set(order[10:]) == {Verdict.NOISE}
+
+
+def test_doubt_lingers_after_a_word():
+    vad = make_vad("webrtc")
+    line = np.concatenate([speech("goodbye"), quiet(600)])
+
+    order = [vad.judge(frame.tobytes()) for frame in frames(line)]
+
+    last_sure = max(at for at, verdict in enumerate(order) if verdict is Verdict.SPEECH)
+    assert order[last_sure + 1] is Verdict.DOUBT
+    assert order[-1] is Verdict.NOISE
+
+
+def test_each_engine_remembers_its_own_line():
+    fresh, used = make_vad("webrtc"), make_vad("webrtc")
+    for frame in frames(speech("weasels")):
+        used.judge(frame.tobytes())
+
+    silence = bytes(320)
+    assert used.judge(silence) is not Verdict.NOISE
+    assert fresh.judge(silence) is Verdict.NOISE
+
+
+def test_an_unknown_engine_is_named_with_those_there_are():
+    with pytest.raises(ValueError, match="'psychic'; there is 'webrtc'"):
+        make_vad("psychic")

@@ -1,0 +1,173 @@
+"""The API fails in the middle: the same words again, once, and never a lost caller."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gateway.call.commands import Phrase
+from tests.end_to_end.talking import (
+    BUSY_CONVERSATION,
+    PATIENT,
+    UNFINISHED_CONVERSATION,
+    House,
+    a_house,
+    both_revisions,
+    says,
+)
+
+GONE_OR_BUSY = "31"
+"""A finish of a conversation that a failed create has taken with it, or is still at work on."""
+
+
+def same_words_twice(house: House) -> bool:
+    """Two uploads, the same to the byte."""
+    first, second = house.ears.heard
+    return np.array_equal(first, second)
+
+
+@both_revisions
+async def test_a_void_turn_is_sent_again_with_the_very_same_sound(
+    tmp_path: Path, revision: str
+) -> None:
+    async with a_house(tmp_path, revision, "interact-error-before=1:1") as house:
+        house.expect("goodbye", "goodbye")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.result.ok, call.result.problems
+        assert call.end_reason == "agent-ended"
+        assert same_words_twice(house)
+        assert call.turn("voice")["retries"] == 1
+        assert call.phrases == []
+        assert (await house.api()).user_messages == ["goodbye"]
+
+
+@both_revisions
+@pytest.mark.parametrize("fault", ["error-mid", "truncated-line", "eof-early"])
+async def test_a_caller_who_had_heard_part_of_the_answer_is_told_and_hears_it_anew(
+    tmp_path: Path, revision: str, fault: str
+) -> None:
+    async with a_house(
+        tmp_path,
+        revision,
+        f"interact-{fault}=1:1",
+        "interact-slow-drip=1:1@25",
+        voice_ms=30,
+        sandbox={"piece_ms": 500},
+    ) as house:
+        house.expect("goodbye", "goodbye")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.end_reason == "agent-ended"
+        assert call.phrases == ["lost-answer"]
+        assert call.heard_phrase(Phrase.LOST_ANSWER)
+        assert same_words_twice(house)
+        answer = call.turn("voice")
+        assert answer["heard_text"] == answer["agent_text"]
+        assert answer["retries"] == 1
+
+
+@both_revisions
+async def test_a_turn_that_fails_twice_ends_the_call_with_an_apology(
+    tmp_path: Path, revision: str
+) -> None:
+    async with a_house(tmp_path, revision, "interact-error-before=1") as house:
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert (call.end_reason, call.record["status"]) == ("api-error", "failed")
+        assert call.heard_phrase(Phrase.APOLOGY)
+        assert call.result.hung_up_by == "rest"
+        api = await house.api()
+        assert (len(api.requests("interact")), api.finishes) == (2, 1)
+
+
+@both_revisions
+async def test_an_error_after_completion_leaves_the_answer_standing_and_a_finish_to_pay(
+    tmp_path: Path, revision: str
+) -> None:
+    async with a_house(tmp_path, revision, "interact-error-after=1:1") as house:
+        house.expect("please call my sister")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.end_reason == "agent-ended"
+        answer = call.turn("voice")
+        assert answer["heard_text"] == answer["agent_text"]
+        api = await house.api()
+        assert len(api.requests("interact")) == 1
+        assert api.statuses("finish") == [204]
+        assert call.record["conversation_state"] == "finished"
+
+
+@both_revisions
+@pytest.mark.parametrize("fault", ["cut-before-reply", "cut-mid-reply"])
+async def test_a_connection_cut_during_the_answer_is_tried_again(
+    tmp_path: Path, revision: str, fault: str
+) -> None:
+    async with a_house(
+        tmp_path, revision, f"interact-{fault}=1:1", allowed=(BUSY_CONVERSATION,)
+    ) as house:
+        house.expect("please call my sister", "goodbye")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.end_reason == "agent-ended"
+        assert same_words_twice(house)
+        answer = call.turn("voice")
+        assert answer["heard_text"] == answer["agent_text"]
+
+
+@both_revisions
+@pytest.mark.parametrize("fault", ["error-before", "error-mid", "eof-early"])
+@pytest.mark.parametrize("kept", ["remove", "keep"])
+async def test_a_greeting_that_fails_is_begun_anew(
+    tmp_path: Path, revision: str, fault: str, kept: str
+) -> None:
+    async with a_house(
+        tmp_path,
+        revision,
+        f"create-{fault}=1:1",
+        allowed=(GONE_OR_BUSY,),
+        sandbox={"failed_create": kept, "piece_ms": 300},
+    ) as house:
+        house.expect("goodbye")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.end_reason == "agent-ended"
+        assert call.turn("greeting")["heard_text"] == call.turn("greeting")["agent_text"]
+        assert (await house.api()).statuses("create") == [201, 201]
+
+
+@both_revisions
+@pytest.mark.parametrize("fault", ["cut-create", "cut-mid-reply"])
+async def test_a_create_that_was_cut_off_leaves_nothing_behind(
+    tmp_path: Path, revision: str, fault: str
+) -> None:
+    async with a_house(
+        tmp_path,
+        revision,
+        f"create-{fault}=1:1",
+        think_ms=300,
+        allowed=(GONE_OR_BUSY, UNFINISHED_CONVERSATION, "9"),
+    ) as house:
+        house.expect("goodbye")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.end_reason == "agent-ended"
+        api = await house.api()
+        assert len(api.log["conversations"]) == 2
+        assert api.finishes == 1
+
+
+@both_revisions
+async def test_a_create_that_fails_for_good_ends_with_an_apology(
+    tmp_path: Path, revision: str
+) -> None:
+    async with a_house(
+        tmp_path, revision, "create-error-before=1", allowed=(GONE_OR_BUSY,)
+    ) as house:
+        call = await house.call(habits=PATIENT)
+
+        assert (call.end_reason, call.record["status"]) == ("api-error", "failed")
+        assert call.heard_phrase(Phrase.APOLOGY)
+        assert (await house.api()).log["conversations"] == []
