@@ -1,4 +1,4 @@
-"""Small sounds made here: one that says "still here" while nothing is ready, one that says "heard you".
+"""Sounds made here: one that says "still here" while nothing is ready, and silence.
 
 Mu-law at 8 kHz, well under speech level, beginning and ending in silence so that they can be joined
 to anything.
@@ -15,7 +15,6 @@ from audio import mulaw
 from audio.types import SAMPLE_RATE, ULAW_SILENCE
 
 _COMFORT_DBFS: Final = -32.0
-_EARCON_DBFS: Final = -26.0
 _PERIOD_MS: Final = 1600
 """The comfort figure repeats so slowly that it reads as patience, not as a busy line."""
 _FIGURE: Final = ((0, 523.25), (260, 659.26))
@@ -23,8 +22,6 @@ _FIGURE: Final = ((0, 523.25), (260, 659.26))
 _NOTE_MS: Final = 600
 _ATTACK_MS: Final = 12
 _DECAY_MS: Final = 140.0
-_EARCON: Final = ((0, 659.26), (70, 987.77))
-_EARCON_MS: Final = 260
 
 
 def comfort_sound(ms: int) -> bytes:
@@ -33,14 +30,6 @@ def comfort_sound(ms: int) -> bytes:
     for start in range(0, ms, _PERIOD_MS):
         for offset, pitch in _FIGURE:
             _add_note(sound, start + offset, pitch, _NOTE_MS, _COMFORT_DBFS)
-    return _finish(sound)
-
-
-def earcon() -> bytes:
-    """A quarter of a second that confirms something: two quick rising notes."""
-    sound = np.zeros(_samples(_EARCON_MS))
-    for offset, pitch in _EARCON:
-        _add_note(sound, offset, pitch, _EARCON_MS - offset, _EARCON_DBFS)
     return _finish(sound)
 
 

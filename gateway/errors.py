@@ -61,6 +61,7 @@ class AmigoError(GatewayError):
         request_id: str | None = None,
         retry_after: float | None = None,
         retryable: bool = False,
+        asked: bool = True,
     ) -> None:
         super().__init__(operation, status, detail)
         self.operation = operation
@@ -74,6 +75,8 @@ class AmigoError(GatewayError):
         """Seconds the service asked us to wait (`Retry-After`), or None."""
         self.retryable = retryable
         """True when the same request may succeed if it is sent again later."""
+        self.asked = asked
+        """False when the request never left: nothing can have come of it."""
 
     def __str__(self) -> str:
         status = f"status {self.status}" if self.status is not None else "no answer"

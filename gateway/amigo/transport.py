@@ -234,7 +234,13 @@ def _no_answer(operation: str, problem: Exception) -> AmigoError:
         problem,
         aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ValueError,
     )
-    return AmigoError(operation, detail=_complaint(problem), retryable=not hopeless)
+    unsent = isinstance(
+        problem,
+        aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | ValueError,
+    )
+    return AmigoError(
+        operation, detail=_complaint(problem), retryable=not hopeless, asked=not unsent
+    )
 
 
 def _complaint(problem: Exception) -> str:

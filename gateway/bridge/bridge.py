@@ -101,6 +101,8 @@ class Bridge:
         self._saved = asyncio.Event()
         self._line: Line | None = None
         self._turns: dict[int, Turn] = {}
+        self._unfinished = False
+        """A conversation was created and is not finished yet."""
         self.last_heard = 0.0
         """When the line last gave a sign of life."""
         self._failed = self._deaf = False
@@ -422,6 +424,7 @@ class Bridge:
     async def _conversation_opened(self, conversation: ConversationId) -> None:
         """The debt is durable before anything else is made of the conversation."""
         bind_conversation(conversation)
+        self._unfinished = True
         self._house.metrics.conversations_open.inc()
         try:
             async with asyncio.timeout(SAVE_PATIENCE):
@@ -440,7 +443,18 @@ class Bridge:
             conversation_id=None if conversation is None else ConversationId(conversation),
             since=self._created_wall,
         )
-        self._house.finisher.take_on(debt, settled)
+
+        def paid(state: str) -> None:
+            self._conversation_over()
+            settled(state)
+
+        self._house.finisher.take_on(debt, paid)
+
+    def _conversation_over(self) -> None:
+        """The conversation, if there was one, is finished."""
+        if self._unfinished:
+            self._unfinished = False
+            self._house.metrics.conversations_open.dec()
 
     async def _free_user(self, maybe_created: bool) -> None:
         since = self._created_wall if maybe_created else None
@@ -520,8 +534,7 @@ class Bridge:
 
     async def _store_last(self) -> None:
         """The final record and the user's release; tried until the store takes them."""
-        if self.record.conversation_id is not None:
-            self._house.metrics.conversations_open.dec()
+        self._conversation_over()
         pause = 0.5
         while True:
             try:

@@ -9,9 +9,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from gateway.amigo.backoff import Backoff
 from gateway.amigo.models import ConversationInfo, FinishResult
 from gateway.clock import Clock
 from gateway.errors import AmigoError
@@ -20,8 +22,9 @@ from gateway.log import fact
 
 _log = logging.getLogger(__name__)
 
-FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
+SCHEDULE: Final = Backoff(longest_seconds=LONGEST_PAUSE, total_seconds=float("inf"))
+"""A debt is never given up for lack of time: the store outlives this process."""
 REFUSALS: Final = 5
 """Tries on an answer that no waiting mends (403, 422, ...) before the debt is given up as refused."""
 SEARCHES: Final = (1.0, 5.0)
@@ -119,23 +122,28 @@ class Finisher:
 
     async def _finish(self, user: UserId, conversation: ConversationId) -> str:
         """Try until the API has said that there is nothing left to finish."""
-        pause, refusals = FIRST_PAUSE, 0
-        while True:
+        refusals, unanswered = 0, False
+        for tries in count(1):
             try:
                 result = await self._payer.finish(user, conversation)
             except AmigoError as error:
                 refusals += 0 if error.retryable or error.status is None else 1
+                unanswered = unanswered or error.status is None
                 fact(_log, "finish.failed", level=logging.WARNING, status=error.status)
                 if refusals >= REFUSALS:
-                    return "finish-failed"
-                await asyncio.sleep(self._pause(pause, error.retry_after))
-                pause = min(LONGEST_PAUSE, pause * 2)
+                    break
+                await self._pause(tries, error)
                 self._on_retry()
-                continue
-            return "auto-finished" if result is FinishResult.ALREADY_FINISHED else "finished"
+            else:
+                # after a try without an answer, "already finished" may well be our own doing
+                by_itself = result is FinishResult.ALREADY_FINISHED and not unanswered
+                return "auto-finished" if by_itself else "finished"
+        return "finish-failed"
 
-    def _pause(self, pause: float, asked: float | None) -> float:
-        return max(asked or 0.0, pause * self._chance.uniform(0.8, 1.2))
+    async def _pause(self, tries: int, error: AmigoError) -> None:
+        jitter = self._chance.random()
+        pause = SCHEDULE.pause(tries, elapsed=0.0, jitter=jitter, retry_after=error.retry_after)
+        await asyncio.sleep(LONGEST_PAUSE if pause is None else pause)
 
     async def _search(self, debt: Debt) -> str:
         """Finish what a cut-off create may have made."""
@@ -149,19 +157,18 @@ class Finisher:
         return state
 
     async def _unfinished(self, debt: Debt) -> list[ConversationInfo]:
-        pause = FIRST_PAUSE
-        while True:
+        for tries in count(1):
             try:
                 found = await self._payer.conversations(
                     debt.user_id, service_id=debt.service_id, is_finished=False
                 )
             except AmigoError as error:
                 if not error.retryable and error.status is not None:
-                    return []
-                await asyncio.sleep(self._pause(pause, error.retry_after))
-                pause = min(LONGEST_PAUSE, pause * 2)
-                continue
-            return [one for one in found if created_since(one, debt.since)]
+                    break
+                await self._pause(tries, error)
+            else:
+                return [one for one in found if created_since(one, debt.since)]
+        return []
 
 
 def created_since(conversation: ConversationInfo, since: float) -> bool:

@@ -275,8 +275,10 @@ class Exchanges:
             status=error.status,
         )
         if error.status is None:
-            kind = ev.FailureKind.VOID if reading.began else ev.FailureKind.UNREACHABLE
-            return ev.Failure(kind)
+            if reading.began:
+                return ev.Failure(ev.FailureKind.VOID)
+            asked = error.asked and error.operation != "sign-in"
+            return ev.Failure(ev.FailureKind.UNREACHABLE, asked=asked)
         finished = False
         if error.status == 409 and reading.turn.tries > 1 and self.conversation is not None:
             finished = await self._agent.is_finished(self.conversation)

@@ -118,6 +118,8 @@ class Failure:
     retry_after: float | None = None
     finished: bool = False
     """The API says that the conversation is finished (looked up after a 409)."""
+    asked: bool = True
+    """False: the request never left, so nothing can have come of it."""
 
 
 @dataclass(frozen=True, slots=True)

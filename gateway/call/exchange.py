@@ -276,8 +276,8 @@ class Exchange:
             and event.failure is not None
             and self.conversation is Conversation.NONE
         ):
-            # only a status proves that nothing came into being
-            refused = event.failure.kind is FailureKind.REFUSED
+            # only a status, or never having asked, proves that nothing came into being
+            refused = event.failure.kind is FailureKind.REFUSED or not event.failure.asked
             self.maybe_created = self.maybe_created or not refused
         if event.after_completion:
             turn.ends = True

@@ -198,6 +198,9 @@ class CallSession(Answering):
             and not turn.completed
             and self.phase is not Phase.ENDING
         ):
+            # what the next create may leave behind must not be taken for the one just finished
+            self.record.conversation_id = None
+            self.record.conversation_state = Conversation.NONE.value
             self.exchange.retry()
 
     # ------------------------------------------------------------ timers

@@ -45,7 +45,7 @@ class TurnTaking(_Table):
 
     vad: Engine = Field("webrtc", description="voice activity engine")
     end_silence_ms: Milliseconds = Field(
-        700, ge=100, le=5000, description="silence that ends the caller's turn"
+        660, ge=100, le=5000, description="silence that ends the caller's turn"
     )
     pre_roll_ms: Milliseconds = Field(
         400, ge=0, le=2000, description="sound kept from before the detected onset"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audio import mulaw
-from audio.tones import comfort_sound, earcon, silence
+from audio.tones import comfort_sound, silence
 
 
 @pytest.mark.parametrize("ms", [0, 1, 20, 250, 2500, 8000])
@@ -14,7 +14,7 @@ def test_comfort_lasts_as_long_as_it_is_asked_to(ms: int):
     assert ms * 8 == len(comfort_sound(ms))
 
 
-@pytest.mark.parametrize("sound", [comfort_sound(2500), comfort_sound(300), earcon()])
+@pytest.mark.parametrize("sound", [comfort_sound(2500), comfort_sound(300)])
 def test_a_small_sound_is_soft_and_joins_silence_without_a_click(sound: bytes):
     pcm = mulaw.decode(sound).astype(int)
 

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -133,7 +133,9 @@ class BriskVoice:
 def chirp(number: int) -> bytes:
     """A phrase of 400 ms like no other."""
     time = np.arange(3200) / 8000
-    return mulaw.encode((5000 * np.sin(2 * np.pi * (350 + 90 * number + 500 * time) * time)).astype(np.int16))
+    return mulaw.encode(
+        (5000 * np.sin(2 * np.pi * (350 + 90 * number + 500 * time) * time)).astype(np.int16)
+    )
 
 
 CHIRPS = {
@@ -184,9 +186,9 @@ class Held:
         """Our own phrases the gateway says it spoke, in order."""
         return [event["name"] for event in self.events("phrase")]
 
-    def heard_phrase(self, phrase: Phrase) -> bool:
+    def heard_phrase(self, phrase: Phrase, phrases: Mapping[Phrase, bytes] = CHIRPS) -> bool:
         """Whether the caller heard (most of) one of our own phrases."""
-        return share_heard(mulaw.decode(CHIRPS[phrase]), self.heard) > 0.6
+        return share_heard(mulaw.decode(phrases[phrase]), self.heard) > 0.6
 
     @property
     def clears(self) -> int:
@@ -244,8 +246,9 @@ class House:
         """Somebody else who uses the API as this user."""
         return Stranger(self.stack, user)
 
-    async def store_knows(self, conversation_id: str) -> None:
-        """Our store remembers an ended call whose conversation was never finished."""
+    async def store_knows(self, conversation_id: str, *, alive: bool = False) -> None:
+        """Our store has a call with this conversation: ended and never finished, or still held
+        by another replica that lives."""
         sid = CallSid("CA" + "1" * 32)
         url = f"sqlite:///{self.tmp_path / 'calls.db'}"
         async with open_store(url, SystemClock()) as store:
@@ -253,13 +256,15 @@ class House:
             await store.save(
                 sid,
                 record={"call_sid": sid},
-                status="failed",
-                end_reason="replica-lost",
+                status="speaking" if alive else "failed",
+                end_reason=None if alive else "replica-lost",
                 conversation_id=ConversationId(conversation_id),
-                conversation_state="finish-failed",
-                ended=True,
+                conversation_state="open" if alive else "finish-failed",
+                ended=not alive,
             )
             await store.release_user(sid)
+            if alive:
+                await store.heartbeat("another-replica", SystemClock().wall())
 
     # ---- looking
 
@@ -338,7 +343,7 @@ def _old_call(sid: CallSid) -> NewCall:
         organization="sandbox",
         service_id=SERVICE,
         candidates=(UserId("sandbox-caller"),),
-        replica="a-dead-replica",
+        replica="another-replica",
         token_digest="",
         token_expires=0.0,
         answer="",
@@ -414,7 +419,7 @@ async def a_house(
     with no_loud_logs(), pytest.MonkeyPatch.context() as patch:
         # a disk shared with other tests may be slower than a caller's patience
         patch.setattr(switchboard, "STORE_PATIENCE", 10.0)
-        chosen = _settings(tmp_path, revision) | settings
+        chosen = {"AMIGO_API_REVISION": revision, **_settings(tmp_path), **settings}
         async with run_stack(tmp_path, options, ears, voice, **chosen) as stack:
             house = House(stack, ears, voice, tmp_path)
             yield house
@@ -423,13 +428,12 @@ async def a_house(
     await _no_task_left(before)
 
 
-def _settings(tmp_path: Path, revision: str) -> dict[str, str]:
+def _settings(tmp_path: Path) -> dict[str, str]:
     phrases = tmp_path / "phrases"
     phrases.mkdir()
     for phrase, sound in CHIRPS.items():
         (phrases / f"{phrase.value}.wav").write_bytes(write_wav(mulaw.decode(sound), 8000))
     return {
-        "AMIGO_API_REVISION": revision,
         "GATEWAY_PLAYBACK__PHRASES_DIR": str(phrases),
         "GATEWAY_TURN_TAKING__END_SILENCE_MS": "400",
     }

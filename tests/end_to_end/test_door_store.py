@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 
 import gateway.app
+from gateway.bridge import switchboard
 from gateway.errors import StoreError
 from gateway.store import CallStore, open_store
 from tests.end_to_end.door_kit import House, eventually, new_call_sid, open_house, store_rows
+
+
+STORE_PATIENCE = switchboard.STORE_PATIENCE
 
 
 @contextmanager
@@ -53,6 +57,12 @@ class FaultyStore:
 
 
 @pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound as it is in the field."""
+    monkeypatch.setattr(switchboard, "STORE_PATIENCE", STORE_PATIENCE)
+
+
+@pytest.fixture
 def stores(monkeypatch: pytest.MonkeyPatch) -> list[FaultyStore]:
     """The stores that gateways of this test open, faults at hand."""
     opened: list[FaultyStore] = []
@@ -71,6 +81,7 @@ async def creates(house: House) -> int:
     return sum(one["operation"] == "create" for one in (await house.log())["requests"])
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_locked_store_makes_new_calls_hear_busy_at_once_and_leaves_nothing_behind(
     tmp_path: Path,
 ) -> None:
@@ -81,8 +92,7 @@ async def test_a_locked_store_makes_new_calls_hear_busy_at_once_and_leaves_nothi
                 began = loop.time()
                 answer = await house.carrier.voice(new_call_sid())
                 assert answer.busy
-                # the bound is 40 ms; what is above it is a busy machine
-                assert loop.time() - began < 0.4
+                assert loop.time() - began < 10 * STORE_PATIENCE
         # the writer gets through now, and has to undo what nobody waits for any more
         sid = new_call_sid()
         await eventually_taken(house, sid)
@@ -103,6 +113,7 @@ async def eventually_taken(house: House, sid: str) -> None:
     raise AssertionError("the call was never taken")
 
 
+@pytest.mark.usefixtures("hurried")
 async def test_a_store_that_answers_too_late_is_the_same_as_one_that_does_not(
     tmp_path: Path, stores: list[FaultyStore]
 ) -> None:
@@ -169,11 +180,12 @@ async def test_a_conversation_that_could_not_be_stored_at_once_is_stored_and_fin
 
 
 async def test_a_token_that_cannot_be_renewed_in_time_gives_busy_and_the_call_lives(
-    tmp_path: Path, stores: list[FaultyStore]
+    tmp_path: Path, stores: list[FaultyStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_house(tmp_path) as house:
         async with house.on_the_line() as stream:
             await stream.hears()
+            monkeypatch.setattr(switchboard, "STORE_PATIENCE", STORE_PATIENCE)
             stores[0].hanging = {"renew_token"}
             assert (await house.carrier.voice(stream.call_sid)).busy
             stores[0].hanging = set()

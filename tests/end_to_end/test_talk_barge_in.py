@@ -15,8 +15,8 @@ from tests.end_to_end.talking import (
     says,
 )
 
-SLOW = 60
-"""Milliseconds a character: a greeting of almost three seconds, time enough to interrupt it."""
+SLOW = 45
+"""Milliseconds a character: a greeting of two seconds, time enough to interrupt it."""
 NEVER_CLEARED = 60_000
 
 
@@ -115,9 +115,7 @@ async def test_the_agents_last_words_cannot_be_interrupted(tmp_path: Path, revis
 
 
 async def test_an_agent_that_must_not_be_interrupted_is_not(tmp_path: Path) -> None:
-    async with a_house(
-        tmp_path, voice_ms=SLOW, GATEWAY_BARGE_IN__ENABLED="false"
-    ) as house:
+    async with a_house(tmp_path, voice_ms=SLOW, GATEWAY_BARGE_IN__ENABLED="false") as house:
         house.expect("goodbye")
         call = await house.call(
             says("one-moment-please", interrupts=True),

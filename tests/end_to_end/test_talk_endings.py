@@ -78,9 +78,7 @@ async def test_hang_up_while_the_agent_thinks(tmp_path: Path, revision: str) -> 
 async def test_hang_up_while_the_agent_answers_waits_for_the_connection_to_end(
     tmp_path: Path, revision: str
 ) -> None:
-    async with a_house(
-        tmp_path, revision, "interact-late-eof=1@2000", voice_ms=40
-    ) as house:
+    async with a_house(tmp_path, revision, "interact-late-eof=1@2000", voice_ms=40) as house:
         house.expect("please call my sister")
         call = await house.call(says("goodbye"), hang_up_after=4.5)
 
@@ -132,7 +130,16 @@ async def test_every_way_a_call_can_end_is_one_end(
 
 
 @both_revisions
-@pytest.mark.parametrize("fault", ["finish-503=1:1@0", "finish-500=1:1", "finish-429=1:1@1000", "finish-409=1:1", "finish-401=1:1"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "finish-503=1:1@0",
+        "finish-500=1:1",
+        "finish-429=1:1@1000",
+        "finish-409=1:1",
+        "finish-401=1:1",
+    ],
+)
 async def test_a_finish_that_is_refused_is_tried_until_it_is_granted(
     tmp_path: Path, revision: str, fault: str
 ) -> None:

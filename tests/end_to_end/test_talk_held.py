@@ -29,7 +29,9 @@ async def test_the_agents_goodbye_is_heard_to_its_end_and_then_the_call_ends(
         assert call.result.ok, call.result.problems
         assert (call.end_reason, call.record["status"]) == ("agent-ended", "completed")
         goodbye = call.turn("voice")
-        assert goodbye["heard_text"] == goodbye["agent_text"] == "All right, no message then. Goodbye."
+        assert (
+            goodbye["heard_text"] == goodbye["agent_text"] == "All right, no message then. Goodbye."
+        )
         spoken, heard = house.voice.length_ms(goodbye["agent_text"]), call.result.agent_speech[-1]
         assert heard.until_ms - heard.from_ms >= spoken - 40
         # ended by the carrier's REST interface, once, and by then the conversation had ended itself
@@ -49,7 +51,11 @@ async def test_every_turn_is_understood_answered_and_recorded(
 
         assert call.result.ok, call.result.problems
         assert [turn["kind"] for turn in call.turns] == ["greeting", "voice", "voice"]
-        assert call.user_texts == (await house.api()).user_messages == ["please call my sister", "goodbye"]
+        assert (
+            call.user_texts
+            == (await house.api()).user_messages
+            == ["please call my sister", "goodbye"]
+        )
         for turn in call.turns:
             assert turn["heard_text"] == turn["agent_text"] != ""
             assert turn["interaction_id"] is not None

@@ -51,6 +51,26 @@ async def test_a_strangers_conversation_is_not_touched_and_the_caller_hears_busy
 
 
 @both_revisions
+async def test_a_conversation_that_another_replica_holds_live_is_not_touched(
+    tmp_path: Path, revision: str
+) -> None:
+    async with a_house(
+        tmp_path,
+        revision,
+        allowed=(UNFINISHED_CONVERSATION,),
+        left_open=1,
+        AMIGO_FINISH_FOREIGN="true",
+    ) as house:
+        held = await house.stranger("sandbox-caller").create()
+        await house.store_knows(held, alive=True)
+        call = await house.call(habits=PATIENT)
+
+        assert call.end_reason == "rejected"
+        assert call.heard_phrase(Phrase.BUSY)
+        assert (await house.api()).requests("finish") == []
+
+
+@both_revisions
 async def test_a_strangers_conversation_is_finished_where_that_is_asked_for(
     tmp_path: Path, revision: str
 ) -> None:

@@ -79,9 +79,7 @@ async def test_a_long_turn_is_cut_in_two_without_losing_a_sample(
     tmp_path: Path, revision: str
 ) -> None:
     sentence = says("young-man")
-    async with a_house(
-        tmp_path, revision, GATEWAY_TURN_TAKING__MAX_UTTERANCE_MS="2000"
-    ) as house:
+    async with a_house(tmp_path, revision, GATEWAY_TURN_TAKING__MAX_UTTERANCE_MS="2000") as house:
         house.expect("the first half", "goodbye")
         call = await house.call(sentence)
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.end_to_end.talking import a_house, both_revisions, loud_ms, read_stereo, says, share_heard
+from tests.end_to_end.talking import (
+    a_house,
+    both_revisions,
+    loud_ms,
+    read_stereo,
+    says,
+    share_heard,
+)
 
 
 @both_revisions

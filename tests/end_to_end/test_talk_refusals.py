@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.bridge.phrases import load_phrases
 from gateway.call.commands import Phrase
 from tests.end_to_end.talking import PATIENT, Api, a_house, both_revisions, says
 
@@ -15,7 +16,9 @@ from tests.end_to_end.talking import PATIENT, Api, a_house, both_revisions, says
 def pauses(api: Api, operation: str) -> list[float]:
     """Seconds between the beginnings of requests."""
     begun = [datetime.fromisoformat(entry["at"]) for entry in api.requests(operation)]
-    return [(later - sooner).total_seconds() for sooner, later in zip(begun, begun[1:], strict=False)]
+    return [
+        (later - sooner).total_seconds() for sooner, later in zip(begun, begun[1:], strict=False)
+    ]
 
 
 @both_revisions
@@ -66,7 +69,9 @@ async def test_a_refused_turn_is_sent_again_with_the_kept_words(
 
 
 @both_revisions
-@pytest.mark.parametrize("fault", ["create-429=1:1@1000", "create-503=1:1@1000", "create-409=1:1", "create-500=1:1"])
+@pytest.mark.parametrize(
+    "fault", ["create-429=1:1@1000", "create-503=1:1@1000", "create-409=1:1", "create-500=1:1"]
+)
 async def test_a_refused_create_is_asked_again_while_the_caller_waits(
     tmp_path: Path, revision: str, fault: str
 ) -> None:
@@ -82,7 +87,9 @@ async def test_a_refused_create_is_asked_again_while_the_caller_waits(
 
 
 @both_revisions
-@pytest.mark.parametrize("fault", ["sign-in-503=1:1@1000", "sign-in-429=1:1@1000", "sign-in-500=1:1"])
+@pytest.mark.parametrize(
+    "fault", ["sign-in-503=1:1@1000", "sign-in-429=1:1@1000", "sign-in-500=1:1"]
+)
 async def test_a_sign_in_that_is_refused_for_now_is_tried_again(
     tmp_path: Path, revision: str, fault: str
 ) -> None:
@@ -117,6 +124,19 @@ async def test_a_turn_that_is_forbidden_ends_the_call_with_an_apology(
         assert (call.end_reason, call.record["status"]) == ("api-error", "failed")
         assert call.heard_phrase(Phrase.APOLOGY)
         assert (await house.api()).finishes == 1
+
+
+async def test_the_apology_that_ships_is_spoken_where_there_is_no_other(tmp_path: Path) -> None:
+    none = tmp_path / "no-phrases"
+    none.mkdir()
+    async with a_house(
+        tmp_path, "2026-04", "create-403=1", GATEWAY_PLAYBACK__PHRASES_DIR=str(none)
+    ) as house:
+        call = await house.call(habits=PATIENT)
+
+        assert call.end_reason == "api-error"
+        assert call.heard_phrase(Phrase.APOLOGY, load_phrases())
+        assert not call.heard_phrase(Phrase.APOLOGY)
 
 
 @both_revisions

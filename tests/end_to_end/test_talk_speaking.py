@@ -81,9 +81,7 @@ async def test_any_alignment_tells_what_was_heard(
 async def test_a_reply_of_twenty_seconds_in_one_line_starts_at_once(
     tmp_path: Path, revision: str
 ) -> None:
-    async with a_house(
-        tmp_path, revision, voice_ms=560, sandbox={"piece_ms": 60_000}
-    ) as house:
+    async with a_house(tmp_path, revision, voice_ms=560, sandbox={"piece_ms": 60_000}) as house:
         call = await house.call(hang_up_after=3.0)
 
         assert house.speaking_ms("Hello, front desk. What message may I take?") > 20_000

@@ -74,9 +74,7 @@ async def test_words_said_before_a_late_greeting_are_not_a_turn(
 async def test_keys_reach_the_agent_at_the_hash_or_after_a_pause(
     tmp_path: Path, revision: str, keys: str, told: str
 ) -> None:
-    async with a_house(
-        tmp_path, revision, GATEWAY_TURN_TAKING__DIGITS_PAUSE_MS="400"
-    ) as house:
+    async with a_house(tmp_path, revision, GATEWAY_TURN_TAKING__DIGITS_PAUSE_MS="400") as house:
         house.expect("goodbye")
         call = await house.call(presses(keys), says("goodbye"))
 
@@ -91,7 +89,7 @@ async def test_keys_reach_the_agent_at_the_hash_or_after_a_pause(
 
 @both_revisions
 async def test_a_key_stops_the_agent(tmp_path: Path, revision: str) -> None:
-    async with a_house(tmp_path, revision, voice_ms=60) as house:
+    async with a_house(tmp_path, revision, voice_ms=45) as house:
         house.expect("goodbye")
         call = await house.call(presses("5#", interrupts=True), says("goodbye"))
 
@@ -103,9 +101,7 @@ async def test_a_key_stops_the_agent(tmp_path: Path, revision: str) -> None:
 
 
 async def test_a_key_does_not_stop_a_protected_greeting(tmp_path: Path) -> None:
-    async with a_house(
-        tmp_path, voice_ms=60, GATEWAY_BARGE_IN__PROTECT_GREETING="true"
-    ) as house:
+    async with a_house(tmp_path, voice_ms=45, GATEWAY_BARGE_IN__PROTECT_GREETING="true") as house:
         house.expect("goodbye")
         call = await house.call(
             presses("5#", interrupts=True), says("goodbye"), clear_within_ms=60_000

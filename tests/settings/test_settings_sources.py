@@ -34,7 +34,7 @@ def test_without_any_source_every_default_is_valid_and_frozen() -> None:
     settings = load_settings(environ={}, dotenv=None)
 
     assert settings.gateway_store_url == "sqlite:///voice-gateway.db"
-    assert settings.turn_taking.end_silence_ms == 700
+    assert settings.turn_taking.end_silence_ms == 660
     assert settings.silence.filler_after_ms is None
     with pytest.raises(ValueError, match="frozen"):
         settings.gateway_port = 1  # type: ignore[misc]
