@@ -1,4 +1,4 @@
-"""Sounds made here: one that says "still here" while nothing is ready, and silence.
+"""Sounds made here: one that says "still here" while nothing else is ready, and silence.
 
 Mu-law at 8 kHz, well under speech level, beginning and ending in silence so that they can be joined
 to anything.

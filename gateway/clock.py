@@ -31,4 +31,6 @@ class SystemClock:
 
 def iso(wall: float) -> str:
     """RFC 3339 text with milliseconds of a wall time, e.g. `2026-01-31T09:30:00.250Z`."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

@@ -112,6 +112,8 @@ class Switchboard:
         self._sorry: dict[str, None] = {}
         """Calls whose callers we could not speak to, in order."""
         self._answering: dict[str, asyncio.Future[Answer]] = {}
+        self._admitting = 0
+        """Calls on their way into the store: they count before they are held."""
         self.draining = False
 
     async def __aenter__(self) -> Self:
@@ -137,7 +139,7 @@ class Switchboard:
 
     @property
     def full(self) -> bool:
-        return self.active >= self._options.max_calls
+        return self.active + self._admitting >= self._options.max_calls
 
     async def answer(self, incoming: Incoming) -> Answer:
         """What the carrier should do with this call. The same CallSid never makes two of anything."""
@@ -205,6 +207,7 @@ class Switchboard:
         house, ticket = self._house, self._new_ticket()
         record = self._record(incoming)
         new = self._new_call(incoming, ticket, record)
+        self._admitting += 1
         try:
             # a cancelled admit leaves nothing behind
             async with asyncio.timeout(STORE_PATIENCE):
@@ -213,6 +216,8 @@ class Switchboard:
             return self._refused(incoming, "store-late")
         except StoreError:
             return self._refused(incoming, "store")
+        finally:
+            self._admitting -= 1
         match outcome:
             case Known():
                 return Refuse.ENDED if outcome.call.ended else Refuse.LOST
@@ -389,8 +394,13 @@ class Switchboard:
     async def _wait_idle(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
         clock = self._house.clock
         until = clock.now() + seconds
-        while self._calls and clock.now() < until and not (hurry and hurry.is_set()):  # noqa: ASYNC110
+        while self._busy and clock.now() < until and not (hurry and hurry.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(min(0.1, max(0.0, until - clock.now())))
+
+    @property
+    def _busy(self) -> bool:
+        """A call is held, or about to be."""
+        return bool(self._calls) or self._admitting > 0
 
     @property
     def unsettled(self) -> int:

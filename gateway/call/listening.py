@@ -56,7 +56,9 @@ class Listening(Life):
 
     def _must_be_heard(self) -> bool:
         """Something that plays is protected, from speech and keys alike."""
-        turns = [self.exchange.find(item.turn) for item in self.voice.queue if item.turn is not None]
+        turns = [
+            self.exchange.find(item.turn) for item in self.voice.queue if item.turn is not None
+        ]
         return any(turn is not None and self._protected(turn) for turn in turns)
 
     def _protected(self, turn: Turn) -> bool:

@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
     )
 
     def ready(address: tuple[str, int]) -> None:
-        print(f"listening on http://{address[0]}:{address[1]}", file=sys.stderr, flush=True)
+        # one write: the log's thread has lines of its own for the same stream
+        sys.stderr.write(f"listening on http://{address[0]}:{address[1]}\n")
+        sys.stderr.flush()
 
     with logging_to(
         level=settings.log_level, format=settings.log_format, secrets=settings.secrets()

@@ -11,16 +11,9 @@ import pytest
 
 from gateway.sandbox.options import SandboxOptions
 from gateway.simulator import CallPlan, Ending, Habits
-from tests.end_to_end.door_kit import (
-    GOODBYE,
-    WEASELS,
-    BriefVoice,
-    House,
-    Stream,
-    eventually,
-    new_call_sid,
-    open_house,
-)
+from tests.end_to_end.door_carrier import eventually, new_call_sid
+from tests.end_to_end.door_kit import BriefVoice, House, open_house
+from tests.end_to_end.door_stream import GOODBYE, WEASELS, Stream
 
 REVISIONS = ("2025-06", "2026-04")
 both_revisions = pytest.mark.parametrize("revision", REVISIONS)
@@ -34,7 +27,9 @@ async def is_settled(house: House, sid: str, reason: str, finishes: int = 1) -> 
     assert record["ended_at"] is not None
     assert record["conversation_state"] == ("finished" if finishes else "auto-finished")
     assert sum((await house.finishes()).values()) == finishes
-    assert await house.metric("calls_total", direction="inbound", end_reason=reason) == (finishes or 1)
+    assert await house.metric("calls_total", direction="inbound", end_reason=reason) == (
+        finishes or 1
+    )
     assert await house.metric("calls_active") == 0
     assert await house.metric("conversations_open") == 0
     return record

@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.door_kit import (
-    WEASELS,
-    Carrier,
-    House,
-    eventually,
-    new_call_sid,
-    open_house,
-)
+from tests.end_to_end.door_carrier import Carrier, eventually, new_call_sid
+from tests.end_to_end.door_kit import House, open_house
+from tests.end_to_end.door_stream import WEASELS
 from tests.support.stack import PUBLIC
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ import gateway.app
 from gateway.bridge import switchboard
 from gateway.errors import StoreError
 from gateway.store import CallStore, open_store
-from tests.end_to_end.door_kit import House, eventually, new_call_sid, open_house, store_rows
-
+from tests.end_to_end.door_carrier import eventually, new_call_sid
+from tests.end_to_end.door_kit import House, open_house
+from tests.end_to_end.door_order import store_rows
 
 STORE_PATIENCE = switchboard.STORE_PATIENCE
 
@@ -57,9 +58,9 @@ class FaultyStore:
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound as it is in the field."""
-    monkeypatch.setattr(switchboard, "STORE_PATIENCE", STORE_PATIENCE)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Call it to set the bound as it is in the field."""
+    return lambda: monkeypatch.setattr(switchboard, "STORE_PATIENCE", STORE_PATIENCE)
 
 
 @pytest.fixture
@@ -81,11 +82,11 @@ async def creates(house: House) -> int:
     return sum(one["operation"] == "create" for one in (await house.log())["requests"])
 
 
-@pytest.mark.usefixtures("hurried")
 async def test_a_locked_store_makes_new_calls_hear_busy_at_once_and_leaves_nothing_behind(
-    tmp_path: Path,
+    tmp_path: Path, hurry: Callable[[], None]
 ) -> None:
     async with open_house(tmp_path) as house:
+        hurry()
         loop = asyncio.get_running_loop()
         with locked(house.store_path):
             for _ in range(3):
@@ -113,11 +114,11 @@ async def eventually_taken(house: House, sid: str) -> None:
     raise AssertionError("the call was never taken")
 
 
-@pytest.mark.usefixtures("hurried")
 async def test_a_store_that_answers_too_late_is_the_same_as_one_that_does_not(
-    tmp_path: Path, stores: list[FaultyStore]
+    tmp_path: Path, stores: list[FaultyStore], hurry: Callable[[], None]
 ) -> None:
     async with open_house(tmp_path) as house:
+        hurry()
         stores[0].hanging = {"admit"}
         first, second = new_call_sid(), new_call_sid()
         answers = await asyncio.gather(
@@ -144,9 +145,12 @@ async def test_a_broken_store_makes_new_calls_hear_busy(
         stores[0].failing = set()
 
 
-async def test_a_live_call_goes_on_while_the_store_is_locked(tmp_path: Path) -> None:
+async def test_a_live_call_goes_on_while_the_store_is_locked(
+    tmp_path: Path, hurry: Callable[[], None]
+) -> None:
     async with open_house(tmp_path) as house:
         sid, url = await house.answered()
+        hurry()
         loop = asyncio.get_running_loop()
         with locked(house.store_path):
             began = loop.time()
@@ -180,17 +184,16 @@ async def test_a_conversation_that_could_not_be_stored_at_once_is_stored_and_fin
 
 
 async def test_a_token_that_cannot_be_renewed_in_time_gives_busy_and_the_call_lives(
-    tmp_path: Path, stores: list[FaultyStore], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stores: list[FaultyStore], hurry: Callable[[], None]
 ) -> None:
-    async with open_house(tmp_path) as house:
-        async with house.on_the_line() as stream:
-            await stream.hears()
-            monkeypatch.setattr(switchboard, "STORE_PATIENCE", STORE_PATIENCE)
-            stores[0].hanging = {"renew_token"}
-            assert (await house.carrier.voice(stream.call_sid)).busy
-            stores[0].hanging = set()
-            await house.listening(stream.call_sid)
-            await stream.stop()
+    async with open_house(tmp_path) as house, house.on_the_line() as stream:
+        await stream.hears()
+        hurry()
+        stores[0].hanging = {"renew_token"}
+        assert (await house.carrier.voice(stream.call_sid)).busy
+        stores[0].hanging = set()
+        await house.listening(stream.call_sid)
+        await stream.stop()
 
 
 async def test_a_gateway_whose_store_does_not_answer_is_alive_but_not_ready(

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.door_kit import (
-    Carrier,
-    eventually,
-    new_call_sid,
-    open_house,
-    store_rows,
-)
+from tests.end_to_end.door_carrier import Carrier, eventually, new_call_sid
+from tests.end_to_end.door_kit import open_house
+from tests.end_to_end.door_order import store_rows
 from tests.support.stack import PUBLIC, TOKEN
 
 
@@ -33,9 +29,7 @@ async def made(house) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("path", ["voice", "connected", "status", "stream-status"])
-@pytest.mark.parametrize(
-    "signature", [None, "", "bm90IHRoZSByaWdodCBvbmUhISEh", "\u00e9"], ids=str
-)
+@pytest.mark.parametrize("signature", [None, "", "bm90IHRoZSByaWdodCBvbmUhISEh", "\u00e9"], ids=str)
 async def test_a_request_the_carrier_did_not_sign_is_refused_and_makes_nothing(
     tmp_path: Path, path: str, signature: str | None
 ) -> None:
@@ -329,21 +323,20 @@ async def test_status_callbacks_of_calls_nobody_knows_change_nothing(tmp_path: P
 async def test_a_stream_error_told_by_the_carrier_is_taken_and_changes_nothing(
     tmp_path: Path,
 ) -> None:
-    async with open_house(tmp_path) as house:
-        async with house.on_the_line() as stream:
-            await stream.hears()
-            told = {
-                "CallSid": stream.call_sid,
-                "AccountSid": house.carrier.account,
-                "StreamSid": stream.sid,
-                "StreamEvent": "stream-error",
-                "StreamError": "31951 - Stream - Protocol - Invalid Message",
-            }
-            answer = await house.carrier.post("/twilio/stream-status", told)
+    async with open_house(tmp_path) as house, house.on_the_line() as stream:
+        await stream.hears()
+        told = {
+            "CallSid": stream.call_sid,
+            "AccountSid": house.carrier.account,
+            "StreamSid": stream.sid,
+            "StreamEvent": "stream-error",
+            "StreamError": "31951 - Stream - Protocol - Invalid Message",
+        }
+        answer = await house.carrier.post("/twilio/stream-status", told)
 
-            assert answer.status == 204
-            await house.listening(stream.call_sid)
-            await stream.stop()
+        assert answer.status == 204
+        await house.listening(stream.call_sid)
+        await stream.stop()
 
 
 # ---------------------------------------------------------------- whatever the API does

@@ -6,14 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.talking import (
-    BUSY_CONVERSATION,
-    PATIENT,
-    a_house,
-    both_revisions,
-    makes_a_short_noise,
-    says,
-)
+from tests.end_to_end.talk_sounds import makes_a_short_noise, says
+from tests.end_to_end.talking import BUSY_CONVERSATION, PATIENT, a_house, both_revisions
 
 SLOW = 45
 """Milliseconds a character: a greeting of two seconds, time enough to interrupt it."""
@@ -86,7 +80,7 @@ async def test_a_reply_that_will_not_end_is_cut_off_and_the_busy_conversation_wa
 @both_revisions
 async def test_a_noise_does_not_stop_the_agent(tmp_path: Path, revision: str) -> None:
     async with a_house(tmp_path, revision, voice_ms=SLOW) as house:
-        call = await house.call(makes_a_short_noise(320), clear_within_ms=NEVER_CLEARED)
+        call = await house.call(makes_a_short_noise(), clear_within_ms=NEVER_CLEARED)
 
         greeting = call.turn("greeting")
         assert not greeting["interrupted"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from gateway.simulator import Ending
-from tests.end_to_end.talking import Api, a_house, both_revisions, presses, says
+from tests.end_to_end.talk_sounds import presses, says
+from tests.end_to_end.talk_views import Api
+from tests.end_to_end.talking import a_house, both_revisions, either_revision
 
 
 async def finished_once(api: Api) -> None:
@@ -114,8 +114,7 @@ async def test_hang_up_in_the_middle_of_a_number_sends_no_half_number(
         await finished_once(api)
 
 
-@both_revisions
-@pytest.mark.parametrize("ending", ["stop", "status-first", "status-only", "drop", "lost"])
+@either_revision("ending", "stop", "status-first", "status-only", "drop", "lost")
 async def test_every_way_a_call_can_end_is_one_end(
     tmp_path: Path, revision: str, ending: Ending
 ) -> None:
@@ -129,16 +128,13 @@ async def test_every_way_a_call_can_end_is_one_end(
         assert await house.metric("calls_total", **ended) == 1
 
 
-@both_revisions
-@pytest.mark.parametrize(
+@either_revision(
     "fault",
-    [
-        "finish-503=1:1@0",
-        "finish-500=1:1",
-        "finish-429=1:1@1000",
-        "finish-409=1:1",
-        "finish-401=1:1",
-    ],
+    "finish-503=1:1@0",
+    "finish-500=1:1",
+    "finish-429=1:1@1000",
+    "finish-409=1:1",
+    "finish-401=1:1",
 )
 async def test_a_finish_that_is_refused_is_tried_until_it_is_granted(
     tmp_path: Path, revision: str, fault: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from gateway.call.commands import Phrase
+from tests.end_to_end.talk_sounds import says
 from tests.end_to_end.talking import (
     BUSY_CONVERSATION,
     PATIENT,
@@ -15,7 +15,7 @@ from tests.end_to_end.talking import (
     House,
     a_house,
     both_revisions,
-    says,
+    either_revision,
 )
 
 GONE_OR_BUSY = "31"
@@ -44,8 +44,7 @@ async def test_a_void_turn_is_sent_again_with_the_very_same_sound(
         assert (await house.api()).user_messages == ["goodbye"]
 
 
-@both_revisions
-@pytest.mark.parametrize("fault", ["error-mid", "truncated-line", "eof-early"])
+@either_revision("fault", "error-mid", "truncated-line", "eof-early", "error-mid")
 async def test_a_caller_who_had_heard_part_of_the_answer_is_told_and_hears_it_anew(
     tmp_path: Path, revision: str, fault: str
 ) -> None:
@@ -100,8 +99,7 @@ async def test_an_error_after_completion_leaves_the_answer_standing_and_a_finish
         assert call.record["conversation_state"] == "finished"
 
 
-@both_revisions
-@pytest.mark.parametrize("fault", ["cut-before-reply", "cut-mid-reply"])
+@either_revision("fault", "cut-before-reply", "cut-mid-reply")
 async def test_a_connection_cut_during_the_answer_is_tried_again(
     tmp_path: Path, revision: str, fault: str
 ) -> None:
@@ -117,9 +115,15 @@ async def test_a_connection_cut_during_the_answer_is_tried_again(
         assert answer["heard_text"] == answer["agent_text"]
 
 
-@both_revisions
-@pytest.mark.parametrize("fault", ["error-before", "error-mid", "eof-early"])
-@pytest.mark.parametrize("kept", ["remove", "keep"])
+@either_revision(
+    "fault, kept",
+    ("error-before", "remove"),
+    ("error-mid", "remove"),
+    ("error-mid", "keep"),
+    ("error-before", "keep"),
+    ("eof-early", "remove"),
+    ("eof-early", "keep"),
+)
 async def test_a_greeting_that_fails_is_begun_anew(
     tmp_path: Path, revision: str, fault: str, kept: str
 ) -> None:
@@ -138,8 +142,7 @@ async def test_a_greeting_that_fails_is_begun_anew(
         assert (await house.api()).statuses("create") == [201, 201]
 
 
-@both_revisions
-@pytest.mark.parametrize("fault", ["cut-create", "cut-mid-reply"])
+@either_revision("fault", "cut-create", "cut-mid-reply")
 async def test_a_create_that_was_cut_off_leaves_nothing_behind(
     tmp_path: Path, revision: str, fault: str
 ) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.talking import a_house, both_revisions, says
+from tests.end_to_end.talk_sounds import says
+from tests.end_to_end.talking import a_house, both_revisions
 
 LEDGER = (
     "endpoint_wait",

@@ -6,13 +6,8 @@ import asyncio
 from pathlib import Path
 
 from gateway.call.commands import Phrase
-from tests.end_to_end.talking import (
-    PATIENT,
-    UNFINISHED_CONVERSATION,
-    a_house,
-    both_revisions,
-    says,
-)
+from tests.end_to_end.talk_sounds import says
+from tests.end_to_end.talking import PATIENT, UNFINISHED_CONVERSATION, a_house, both_revisions
 
 
 @both_revisions

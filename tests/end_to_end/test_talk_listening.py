@@ -10,15 +10,13 @@ import pytest
 
 from audio import mulaw
 from gateway.simulator import Utterance
-from tests.end_to_end.talking import (
-    a_house,
-    both_revisions,
+from tests.end_to_end.talk_sounds import (
     makes_a_short_noise,
     quiet_line,
     says,
     says_and_adds,
-    voiced,
 )
+from tests.end_to_end.talking import a_house, both_revisions
 
 NO_SPEECH = "22"
 
@@ -35,7 +33,7 @@ async def test_the_upload_streams_while_the_caller_speaks_and_holds_every_sample
         assert call.end_reason == "agent-ended"
         assert house.heard_by_the_api(sentence, 0)
         [turn] = (await house.api()).requests("interact")
-        upload, speech_ms = turn["upload"], len(voiced(sentence.sound)) // 8
+        upload, speech_ms = turn["upload"], len(sentence.sound) // 8
         arrivals = [ms for ms, _ in upload["chunks"]]
         # spread over the time of speaking, not sent at its end
         assert arrivals[-1] - arrivals[0] > speech_ms / 2
@@ -46,7 +44,7 @@ async def test_the_upload_streams_while_the_caller_speaks_and_holds_every_sample
 
 @both_revisions
 async def test_a_false_start_never_reaches_the_api(tmp_path: Path, revision: str) -> None:
-    cough, word = makes_a_short_noise(160).sound, voiced(says("goodbye").sound)
+    cough, word = makes_a_short_noise(80).sound, says("goodbye").sound
     async with a_house(tmp_path, revision) as house:
         house.expect("goodbye")
         call = await house.call(Utterance(cough + quiet_line(1200) + word, name="cough, goodbye"))
@@ -84,7 +82,7 @@ async def test_a_long_turn_is_cut_in_two_without_losing_a_sample(
         call = await house.call(sentence)
 
         whole = np.concatenate(house.ears.heard).tobytes()
-        assert mulaw.decode(voiced(sentence.sound)).tobytes() in whole
+        assert mulaw.decode(sentence.sound).tobytes() in whole
         assert call.user_texts == ["the first half", "goodbye"]
         # the answer to the first half was never heard
         assert call.turns[1]["heard_text"] is None

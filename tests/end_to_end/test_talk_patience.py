@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.call.commands import Phrase
-from tests.end_to_end.talking import PATIENT, a_house, both_revisions, says
+from tests.end_to_end.talk_sounds import says
+from tests.end_to_end.talking import PATIENT, a_house, both_revisions
 
 NOWHERE = "http://127.0.0.1:9"
 

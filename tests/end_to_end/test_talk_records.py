@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.end_to_end.talking import (
-    a_house,
-    both_revisions,
-    loud_ms,
-    read_stereo,
-    says,
-    share_heard,
-)
+from tests.end_to_end.talk_sounds import loud_ms, read_stereo, says, share_heard
+from tests.end_to_end.talking import a_house, both_revisions
 
 
 @both_revisions

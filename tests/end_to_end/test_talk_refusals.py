@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from gateway.bridge.phrases import load_phrases
 from gateway.call.commands import Phrase
-from tests.end_to_end.talking import PATIENT, Api, a_house, both_revisions, says
+from tests.end_to_end.talk_sounds import says
+from tests.end_to_end.talk_views import Api
+from tests.end_to_end.talking import PATIENT, a_house, both_revisions, either_revision
 
 
 def pauses(api: Api, operation: str) -> list[float]:
     """Seconds between the beginnings of requests."""
     begun = [datetime.fromisoformat(entry["at"]) for entry in api.requests(operation)]
-    return [
-        (later - sooner).total_seconds() for sooner, later in zip(begun, begun[1:], strict=False)
-    ]
+    return [(later - sooner).total_seconds() for sooner, later in pairwise(begun)]
 
 
 @both_revisions
@@ -39,16 +40,14 @@ async def test_a_refused_token_is_renewed_once(
         assert call.phrases == []
 
 
-@both_revisions
-@pytest.mark.parametrize(
-    ("fault", "at_least"),
-    [
-        ("interact-409=1:2", [0.5, 1.0]),
-        ("interact-429=1:1@1000", [1.0]),
-        ("interact-503=1:1@1000", [1.0]),
-        ("interact-408=1:1", [0.0]),
-        ("interact-500=1:1", [0.0]),
-    ],
+@either_revision(
+    "fault, at_least",
+    ("interact-409=1:2", [0.5, 1.0]),
+    ("interact-409=1:1", [0.5]),
+    ("interact-429=1:1@1000", [1.0]),
+    ("interact-503=1:1@1000", [1.0]),
+    ("interact-500=1:1", [0.0]),
+    ("interact-408=1:1", [0.0]),
 )
 async def test_a_refused_turn_is_sent_again_with_the_kept_words(
     tmp_path: Path, revision: str, fault: str, at_least: list[float]
@@ -68,9 +67,8 @@ async def test_a_refused_turn_is_sent_again_with_the_kept_words(
         assert not call.heard_phrase(Phrase.APOLOGY)
 
 
-@both_revisions
-@pytest.mark.parametrize(
-    "fault", ["create-429=1:1@1000", "create-503=1:1@1000", "create-409=1:1", "create-500=1:1"]
+@either_revision(
+    "fault", "create-429=1:1@1000", "create-503=1:1@1000", "create-409=1:1", "create-500=1:1"
 )
 async def test_a_refused_create_is_asked_again_while_the_caller_waits(
     tmp_path: Path, revision: str, fault: str
@@ -86,10 +84,7 @@ async def test_a_refused_create_is_asked_again_while_the_caller_waits(
         assert len(api.log["conversations"]) == 1
 
 
-@both_revisions
-@pytest.mark.parametrize(
-    "fault", ["sign-in-503=1:1@1000", "sign-in-429=1:1@1000", "sign-in-500=1:1"]
-)
+@either_revision("fault", "sign-in-503=1:1@1000", "sign-in-429=1:1@1000", "sign-in-500=1:1")
 async def test_a_sign_in_that_is_refused_for_now_is_tried_again(
     tmp_path: Path, revision: str, fault: str
 ) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.end_to_end.talking import PATIENT, REVISIONS, a_house, both_revisions, says
+from tests.end_to_end.talk_sounds import says
+from tests.end_to_end.talking import PATIENT, REVISIONS, a_house, both_revisions
 
 FORMATS = [
     ("pcm16", 16_000, {}),
@@ -31,7 +33,7 @@ ODDITIES = (
 
 @pytest.mark.parametrize(("kind", "rate", "settings"), FORMATS)
 async def test_every_format_is_heard_at_its_right_pace_and_whole(
-    tmp_path: Path, kind: str, rate: int, settings: dict[str, str]
+    tmp_path: Path, kind: str, rate: int, settings: dict[str, Any]
 ) -> None:
     revision = REVISIONS[rate % 16_000 == 0]
     sound = {"voice_format": kind, "voice_rate": rate}

@@ -7,14 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.call.commands import Phrase
-from tests.end_to_end.talking import (
-    PATIENT,
-    a_house,
-    both_revisions,
-    presses,
-    says,
-    says_and_adds,
-)
+from tests.end_to_end.talk_sounds import presses, says, says_and_adds
+from tests.end_to_end.talking import PATIENT, a_house, both_revisions
 
 
 @both_revisions
@@ -22,7 +16,7 @@ async def test_words_added_while_the_agent_thinks_are_the_next_turn(
     tmp_path: Path, revision: str
 ) -> None:
     sentence = says_and_adds("one-moment-please", 800, "goodbye")
-    async with a_house(tmp_path, revision, think_ms=1500) as house:
+    async with a_house(tmp_path, revision, think_ms=1200) as house:
         house.expect("please wait", "goodbye")
         call = await house.call(sentence, habits=PATIENT)
 

@@ -1,0 +1,73 @@
+"""`voice-gateway serve` as it is run: a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import gateway
+from tests.end_to_end.door_carrier import Message, eventually
+
+
+class Served:
+    """One running `voice-gateway serve`; what it says goes to a file."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    @classmethod
+    async def start(cls, folder: Path, environ: Mapping[str, str]) -> Self:
+        log = folder / f"serve-{secrets.token_hex(4)}.log"
+        ours = ("AMIGO_", "TWILIO_", "GATEWAY_", "LOG_", "OTEL_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        repository = str(Path(gateway.__file__).parent.parent)
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "gateway", "serve"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=kept | dict(environ) | {"PYTHONPATH": repository, "LOG_FORMAT": "json"},
+                cwd=folder,
+            )
+        return cls(process, log)
+
+    async def ready(self) -> str:
+        """Where it listens."""
+        found = await eventually(
+            lambda: re.search(r"listening on (http://[\d.]+:\d+)", self.log.read_text()), 40, "the start"
+        )
+        return str(found[1])
+
+    def logged(self, event: str) -> list[Message]:
+        """The lines of its log about one event."""
+        lines = (line for line in self.log.read_text().splitlines() if line.startswith("{"))
+        return [line for line in map(json.loads, lines) if line["event"] == event]
+
+    def complaints(self) -> list[Message]:
+        lines = (line for line in self.log.read_text().splitlines() if line.startswith("{"))
+        return [line for line in map(json.loads, lines) if line["level"] in {"error", "critical"}]
+
+    async def exit_status(self, seconds: float = 20.0) -> int:
+        async with asyncio.timeout(seconds):
+            return await self.process.wait()
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        """The end that asks nobody."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            await self.kill()
