@@ -17,11 +17,12 @@ from audio.vad import make_vad
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.amigo.revisions import Revision, revision_named
-from gateway.bridge.bridge import CallOptions, House
+from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
+from gateway.bridge.house import CallOptions, House
 from gateway.bridge.phrases import load_phrases
 from gateway.bridge.recovery import LeftOvers, Recovery
-from gateway.bridge.switchboard import Switchboard, SwitchboardOptions
+from gateway.bridge.switchboard import Switchboard
 from gateway.bridge.tape import mend
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
 from gateway.call.policy import Policy

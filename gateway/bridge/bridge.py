@@ -10,75 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, assert_never
+from collections.abc import Awaitable
 
 from audio.types import FRAME_SAMPLES
-from gateway import clock as clocks
-from gateway.bridge.ears import Detector, Ears
-from gateway.bridge.finisher import Debt, Finisher
+from gateway.bridge.books import Books
+from gateway.bridge.ears import Ears
+from gateway.bridge.house import House
 from gateway.bridge.mouth import Line, Mouth
-from gateway.bridge.phrases import Phrases
 from gateway.bridge.speech import Speech
 from gateway.bridge.tape import Tape
-from gateway.bridge.turn import Agent, Exchanges, Turn, VoiceFormat
-from gateway.bridge.utterance import Utterance, UtteranceBody
+from gateway.bridge.turn import Agent, Exchanges
+from gateway.bridge.turns import Turns
 from gateway.call import commands as cmd
 from gateway.call import events as ev
 from gateway.call.phases import Phase
-from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
 from gateway.call.session import CallSession
 from gateway.carriers import Wire
-from gateway.clock import Clock
-from gateway.errors import CarrierError, GatewayError, StoreError
-from gateway.ids import CallSid, ConversationId, StreamSid, UserId
-from gateway.log import bind_call, bind_conversation, fact
-from gateway.metrics import TURN_PARTS, Metrics
-from gateway.store import CallStore
+from gateway.errors import CarrierError
+from gateway.ids import CallSid, StreamSid
+from gateway.log import bind_call, fact
 
 _log = logging.getLogger(__name__)
-
-SAVE_PATIENCE = 2.0
-"""Seconds a new conversation's first line waits for the store; live calls go on without it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
-    """How calls are held; one value for all calls of a process."""
-
-    policy: Policy
-    voice: VoiceFormat
-    lookahead_ms: int = 400
-    message_ms: int = 100
-    pre_roll_ms: int = 400
-    max_utterance_ms: int = 30_000
-    recordings: Path | None = None
-
-
-class HangsUp(Protocol):
-    """The carrier's orders to a live call."""
-
-    async def hang_up(self, call_sid: CallSid) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class House:
-    """What all calls of a process share."""
-
-    options: CallOptions
-    clock: Clock
-    store: CallStore
-    finisher: Finisher
-    remote: HangsUp
-    phrases: Phrases
-    metrics: Metrics
-    make_detector: Callable[[], Detector]
-    free_user: Callable[[CallRecord, float | None], Awaitable[tuple[bool, bool]]]
-    """Look for a left-over conversation of this user; conversations made since that wall time are
-    ours whatever the store says. Answers (one was finished, one is not ours to touch)."""
 
 
 class Bridge:
@@ -89,20 +42,14 @@ class Bridge:
         self.session = CallSession(record, house.options.policy)
         self._house = house
         self._clock = house.clock
-        self._epoch = house.clock.wall() - house.clock.now()
-        self._created_wall = house.clock.wall()
+        self._books = Books(record, house)
         self._pending: deque[ev.Event] = deque()
         self._performing = False
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._ended = asyncio.Event()
-        self._saves = asyncio.Event()
-        self._saved = asyncio.Event()
         self._line: Line | None = None
-        self._turns: dict[int, Turn] = {}
-        self._unfinished = False
-        """A conversation was created and is not finished yet."""
         self.last_heard = 0.0
         """When the line last gave a sign of life."""
         self._failed = self._deaf = False
@@ -127,9 +74,10 @@ class Bridge:
             pre_roll_ms=options.pre_roll_ms,
             max_utterance_ms=options.max_utterance_ms,
         )
-        self._exchanges = Exchanges(
-            agent, options.voice, self._emit, self._conversation_opened, self._oddity
+        exchanges = Exchanges(
+            agent, options.voice, self._emit, self._books.conversation_opened, self._books.oddity
         )
+        self._turns = Turns(exchanges, self.ears.utterances, self._emit, self._child)
 
     # ------------------------------------------------------------ life
 
@@ -143,12 +91,12 @@ class Bridge:
             self._tasks = tasks
             helpers = [
                 self._child(self._speak(), "mouth"),
-                self._child(self._save_when_asked(), "saver"),
+                self._child(self._books.run(), "saver"),
             ]
             self._perform(self.session.begin(self._clock.now()))
             await self._ended.wait()
             self._disarm()
-            await self._store_last()
+            await self._books.close()
             for helper in helpers:
                 helper.cancel()
             self._tasks = None
@@ -167,7 +115,7 @@ class Bridge:
 
     def as_json(self) -> dict[str, object]:
         """The record as it stands now."""
-        return self.record.as_json(lambda at: clocks.iso(self._epoch + at))
+        return self._books.as_json()
 
     # ------------------------------------------------------------ the line
 
@@ -260,11 +208,10 @@ class Bridge:
         self._pending.clear()
         self._disarm()
         if self._tasks is not None:
-            for turn in self._turns.values():
-                self._close_turn(turn)
+            self._turns.close_all()
             self._close_line()
         self.record.end_reason = self.record.end_reason or "api-error"
-        self._owe(self._after_abort)
+        self._books.owe(self._after_abort)
 
     def _after_abort(self, state: str) -> None:
         self.record.conversation_state = state
@@ -325,139 +272,18 @@ class Bridge:
             case cmd.CloseLine():
                 self._close_line()
             case cmd.FinishConversation():
-                self._owe(lambda state: self._emit(ev.ConversationSettled(state)))
+                self._books.owe(lambda state: self._emit(ev.ConversationSettled(state)))
             case cmd.FreeUser():
                 self._child(self._free_user(command.maybe_created), "free-user")
             case cmd.Save():
-                self._saves.set()
+                self._books.ask()
             case cmd.CountBargeIn() | cmd.CountDeadAir() | cmd.CountTurn():
-                self._count(command)
+                self._books.count(command)
             case _:
-                self._do_turn(command)
-
-    def _do_turn(
-        self,
-        command: cmd.OpenConversation
-        | cmd.StartTurn
-        | cmd.ExtendTurn
-        | cmd.SealTurn
-        | cmd.SendText
-        | cmd.RetryTurn
-        | cmd.CloseTurn
-        | cmd.ForgetTurn,
-    ) -> None:
-        match command:
-            case cmd.OpenConversation():
-                turn = self._turns.setdefault(0, Turn(0, sealed=True))
-                self._start(turn)
-            case cmd.StartTurn():
-                utterances = [self._utterance(one) for one in command.utterances]
-                self._turns[command.turn] = turn = Turn(command.turn, utterances)
-                self._start(turn)
-            case cmd.SendText():
-                self._turns[command.turn] = turn = Turn(
-                    command.turn, text=command.text, sealed=True
-                )
-                self._start(turn)
-            case cmd.ExtendTurn():
-                utterance = self._utterance(command.utterance)
-                turn = self._turns[command.turn]
-                if turn.body is not None:
-                    turn.body.extend(utterance)
-            case cmd.SealTurn():
-                turn = self._turns[command.turn]
-                turn.sealed = True
-                if turn.body is not None:
-                    turn.body.seal()
-            case cmd.RetryTurn():
-                self._start(self._turns[command.turn])
-            case cmd.CloseTurn():
-                self._close_turn(self._turns[command.turn])
-            case cmd.ForgetTurn():
-                self._forget(command)
-            case _:
-                assert_never(command)
-
-    # ------------------------------------------------------------ turns
-
-    def _utterance(self, utterance: int) -> Utterance:
-        """The utterance, or silence where it is gone: the core never asks for one it dropped."""
-        kept = self.ears.utterances.get(utterance)
-        if kept is None:
-            raise GatewayError(f"utterance {utterance} is gone")
-        return kept
-
-    def _start(self, turn: Turn) -> None:
-        turn.cut = turn.reported = False
-        turn.reply.release()
-        turn.reply = Speech()
-        turn.fillers.clear()
-        if turn.utterances:
-            index = turn.index
-            turn.body = UtteranceBody(turn.utterances, lambda: self._emit(ev.BodySent(index)))
-            if turn.sealed:
-                turn.body.seal()
-        turn.task = self._child(self._exchanges.run(turn), f"turn {turn.index}")
-        turn.task.add_done_callback(lambda task: self._turn_done(turn, task))
-
-    def _turn_done(self, turn: Turn, task: asyncio.Task[None]) -> None:
-        """An exchange that ended without a word (cut before it began, or broken) has ended all the same."""
-        if not turn.reported and turn.task is task and (turn.cut or not task.cancelled()):
-            turn.reported = True
-            kind = ev.FailureKind.CLOSED if turn.cut else ev.FailureKind.VOID
-            self._emit(ev.TurnClosed(turn.index, ev.Failure(kind)))
-
-    def _close_turn(self, turn: Turn) -> None:
-        turn.cut = True
-        if turn.task is not None:
-            turn.task.cancel()
-
-    def _forget(self, command: cmd.ForgetTurn) -> None:
-        turn = self._turns.pop(command.turn, None)
-        if turn is None:
-            return
-        turn.reply.release()
-        if not command.keep_utterances:
-            for utterance in turn.utterances:
-                self.ears.utterances.pop(utterance.id, None)
-
-    async def _conversation_opened(self, conversation: ConversationId) -> None:
-        """The debt is durable before anything else is made of the conversation."""
-        bind_conversation(conversation)
-        self._unfinished = True
-        self._house.metrics.conversations_open.inc()
-        try:
-            async with asyncio.timeout(SAVE_PATIENCE):
-                await self._save()
-        except (StoreError, TimeoutError):
-            # the saver tries again; the caller does not wait for a store that is down
-            fact(_log, "store.late", level=logging.WARNING)
-            self._saves.set()
-
-    def _owe(self, settled: Callable[[str], None]) -> None:
-        conversation = self.record.conversation_id
-        debt = Debt(
-            call_sid=CallSid(self.record.call_sid),
-            user_id=UserId(self.record.user_id),
-            service_id=self.record.service_id,
-            conversation_id=None if conversation is None else ConversationId(conversation),
-            since=self._created_wall,
-        )
-
-        def paid(state: str) -> None:
-            self._conversation_over()
-            settled(state)
-
-        self._house.finisher.take_on(debt, paid)
-
-    def _conversation_over(self) -> None:
-        """The conversation, if there was one, is finished."""
-        if self._unfinished:
-            self._unfinished = False
-            self._house.metrics.conversations_open.dec()
+                self._turns.do(command)
 
     async def _free_user(self, maybe_created: bool) -> None:
-        since = self._created_wall if maybe_created else None
+        since = self._books.opened_wall if maybe_created else None
         freed, held = await self._house.free_user(self.record, since)
         self._emit(ev.UserFreed(freed, held))
 
@@ -466,9 +292,9 @@ class Bridge:
     def _say(self, command: cmd.SayReply | cmd.SayFiller | cmd.SayPhrase) -> None:
         match command:
             case cmd.SayReply():
-                self.mouth.say(command.item, self._turns[command.turn].reply)
+                self.mouth.say(command.item, self._turns.reply(command.turn))
             case cmd.SayFiller():
-                self.mouth.say(command.item, self._turns[command.turn].fillers[command.filler])
+                self.mouth.say(command.item, self._turns.filler(command.turn, command.filler))
             case cmd.SayPhrase():
                 speech = Speech(self._house.phrases[command.phrase])
                 speech.close()
@@ -505,48 +331,6 @@ class Bridge:
         if line is not None:
             self._child(line.close(1000), "close line")
 
-    # ------------------------------------------------------------ records and numbers
-
-    async def _save_when_asked(self) -> None:
-        """Write the record whenever it has changed; a store that is down is tried again."""
-        while True:
-            await self._saves.wait()
-            self._saves.clear()
-            try:
-                await self._save()
-            except StoreError:
-                fact(_log, "store.save-failed", level=logging.WARNING)
-                await asyncio.sleep(1.0)
-                self._saves.set()
-
-    async def _save(self) -> None:
-        record = self.record
-        conversation = record.conversation_id
-        await self._house.store.save(
-            CallSid(record.call_sid),
-            record=self.as_json(),
-            status=record.status,
-            end_reason=record.end_reason,
-            conversation_id=None if conversation is None else ConversationId(conversation),
-            conversation_state=record.conversation_state,
-            ended=record.ended_at is not None,
-        )
-
-    async def _store_last(self) -> None:
-        """The final record and the user's release; tried until the store takes them."""
-        self._conversation_over()
-        pause = 0.5
-        while True:
-            try:
-                await self._save()
-                await self._house.store.release_user(CallSid(self.record.call_sid))
-            except StoreError:
-                fact(_log, "store.save-failed", level=logging.WARNING)
-                await asyncio.sleep(pause)
-                pause = min(30.0, pause * 2)
-            else:
-                return
-
     async def _finish_tape(self, tape: Tape) -> None:
         try:
             path = await tape.finish(self._clock.now())
@@ -554,24 +338,6 @@ class Bridge:
             _log.exception("recording.failed")
         else:
             fact(_log, "recording.written", written=path is not None)
-
-    def _count(self, command: cmd.CountBargeIn | cmd.CountDeadAir | cmd.CountTurn) -> None:
-        metrics = self._house.metrics
-        match command:
-            case cmd.CountBargeIn():
-                outcome = "confirmed" if command.confirmed else "resumed"
-                metrics.barge_ins_total.labels(outcome=outcome).inc()
-            case cmd.CountDeadAir():
-                metrics.caller_silence_seconds.observe(command.seconds)
-            case cmd.CountTurn():
-                turn = self.record.turns[command.turn]
-                metrics.turns_total.labels(
-                    kind=turn.kind, interrupted=str(turn.interrupted).lower()
-                ).inc()
-                _observe_ledger(metrics, turn.times.ledger())
-
-    def _oddity(self, kind: str) -> None:
-        self._house.metrics.media_errors_total.labels(kind=kind).inc()
 
     # ------------------------------------------------------------ tasks
 
@@ -587,11 +353,3 @@ class Bridge:
         except Exception:  # noqa: BLE001 - the door of a call: logged, and the caller is told
             _log.exception("call.part-failed")
             self._emit(ev.Broken())
-
-
-def _observe_ledger(metrics: Metrics, ledger: Mapping[str, int]) -> None:
-    for part in TURN_PARTS:
-        if part not in ledger:
-            continue
-        ms = ledger[part]
-        metrics.turn_seconds.labels(part=part).observe(ms / 1000)

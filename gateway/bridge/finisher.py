@@ -103,7 +103,7 @@ class Finisher:
         """Own a piece of work that belongs to a debt: it counts as owed until it is done."""
         if self._tasks is None:
             raise AssertionError("the finisher is closed")
-        task = self._tasks.create_task(work, name=f"finish {name}")
+        task = self._tasks.create_task(_guarded(work), name=f"finish {name}")
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
@@ -126,13 +126,13 @@ class Finisher:
         for tries in count(1):
             try:
                 result = await self._payer.finish(user, conversation)
-            except AmigoError as error:
-                refusals += 0 if error.retryable or error.status is None else 1
-                unanswered = unanswered or error.status is None
-                fact(_log, "finish.failed", level=logging.WARNING, status=error.status)
+            except Exception as error:  # noqa: BLE001 - a debt outlives whatever went wrong with one try
+                failure = _failure(error)
+                refusals += 0 if failure.retryable or failure.status is None else 1
+                unanswered = unanswered or failure.status is None
                 if refusals >= REFUSALS:
                     break
-                await self._pause(tries, error)
+                await self._pause(tries, failure)
                 self._on_retry()
             else:
                 # after a try without an answer, "already finished" may well be our own doing
@@ -169,6 +169,23 @@ class Finisher:
             else:
                 return [one for one in found if created_since(one, debt.since)]
         return []
+
+
+def _failure(error: Exception) -> AmigoError:
+    """Log why a finish failed; a fault of our own counts like no answer: it may have gone through."""
+    if isinstance(error, AmigoError):
+        fact(_log, "finish.failed", level=logging.WARNING, status=error.status)
+        return error
+    fact(_log, "finish.broken", level=logging.ERROR, exc=error)
+    return AmigoError("finish", detail=type(error).__name__)
+
+
+async def _guarded(work: Coroutine[None, None, None]) -> None:
+    """One debt's trouble must not end the group that holds all of them."""
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - the store still knows what is owed
+        fact(_log, "debt.broken", level=logging.ERROR, exc=error)
 
 
 def created_since(conversation: ConversationInfo, since: float) -> bool:

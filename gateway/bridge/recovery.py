@@ -45,6 +45,8 @@ class Recovery:
                 await self.sweep(now)
             except StoreError:
                 fact(_log, "store.heartbeat-failed", level=logging.WARNING)
+            except Exception as error:  # noqa: BLE001 - one record nobody can read must not stop the rest
+                fact(_log, "recovery.failed", level=logging.ERROR, exc=error)
             await asyncio.sleep(BEAT_SECONDS)
 
     async def sweep(self, now: float) -> int:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from enum import Enum
 from types import TracebackType
 from typing import Final, Self
 
-from gateway.bridge.bridge import Bridge, House
+from gateway.bridge.answers import (
+    Answer,
+    Connect,
+    Incoming,
+    Refuse,
+    SwitchboardOptions,
+    new_call,
+    new_record,
+)
+from gateway.bridge.bridge import Bridge
+from gateway.bridge.house import House
+from gateway.bridge.tickets import Ticket, Tickets, token_digest
 from gateway.bridge.turn import Agent
 from gateway.call import events as ev
 from gateway.call.phases import Phase
 from gateway.call.record import CallRecord
-from gateway.clock import iso
 from gateway.errors import StoreError
 from gateway.ids import CallSid, UserId
 from gateway.log import fact
-from gateway.store import Admitted, Known, NewCall, NoUserFree
+from gateway.store import Admitted, Known, NoUserFree
 
 _log = logging.getLogger(__name__)
 
@@ -34,59 +40,6 @@ MAX_APOLOGIES: Final = 1000
 """Ended calls remembered for the carrier's question what is next."""
 CLOSING_SECONDS: Final = 12.0
 """After the drain time: for the closing phrase, the hang-up and the finish of every call."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """A call as the carrier's webhook announces it."""
-
-    call_sid: CallSid
-    account_sid: str
-    direction: str
-    caller: str
-    called: str
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Answer with this document: it opens the media stream."""
-
-    document: str
-
-
-class Refuse(Enum):
-    """Answers that open no stream."""
-
-    BUSY = "busy"
-    ENDED = "ended"
-    LOST = "lost"
-    """The call was ours, but the process that held it is gone."""
-
-
-Answer = Connect | Refuse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchboardOptions:
-    """Where calls go and how many there may be."""
-
-    organization: str
-    service_id: str
-    users: tuple[UserId, ...]
-    replica: str
-    max_calls: int = 200
-    token_seconds: float = 60.0
-
-
-@dataclass(slots=True)
-class _Ticket:
-    """The way into a live call's media stream."""
-
-    digest: str
-    document: str
-    expires: float
-    """Monotonic."""
-    used: bool = False
 
 
 class Switchboard:
@@ -102,12 +55,10 @@ class Switchboard:
         self._house = house
         self._options = options
         self._make_agent = make_agent
-        self._make_document = make_document
         self._closing = AsyncExitStack()
         self._tasks: asyncio.TaskGroup | None = None
         self._calls: dict[str, Bridge] = {}
-        self._tickets: dict[str, _Ticket] = {}
-        self._by_digest: dict[str, str] = {}
+        self._tickets = Tickets(make_document, house.clock, options.token_seconds)
         self._held: dict[str, asyncio.Task[None]] = {}
         self._sorry: dict[str, None] = {}
         """Calls whose callers we could not speak to, in order."""
@@ -175,20 +126,12 @@ class Switchboard:
         if not bridge.live:
             return Refuse.ENDED
         sid = bridge.record.call_sid
-        ticket = self._tickets.get(sid)
-        now = self._house.clock.now()
-        if ticket is not None and not ticket.used and now < ticket.expires:
+        ticket = self._tickets.unused(sid)
+        if ticket is not None:
             return Connect(ticket.document)
-        ticket = self._new_ticket()
-        wall = self._house.clock.wall() + self._options.token_seconds
-        try:
-            async with asyncio.timeout(STORE_PATIENCE):
-                await self._house.store.renew_token(
-                    CallSid(sid), ticket.digest, wall, ticket.document
-                )
-        except (StoreError, TimeoutError):
-            return Refuse.BUSY
-        self._keep_ticket(sid, ticket)
+        ticket = self._tickets.new()
+        self._tickets.keep(sid, ticket)
+        await self._soon(self._store_renewed(CallSid(sid), ticket), "renew token")
         bridge.feed(ev.TokenRenewed())
         return Connect(ticket.document)
 
@@ -204,9 +147,9 @@ class Switchboard:
         return Refuse.ENDED if call.ended else Refuse.LOST
 
     async def _admit(self, incoming: Incoming, tasks: asyncio.TaskGroup) -> Answer:
-        house, ticket = self._house, self._new_ticket()
-        record = self._record(incoming)
-        new = self._new_call(incoming, ticket, record)
+        house, ticket = self._house, self._tickets.new()
+        record = new_record(incoming, self._options, house.clock)
+        new = new_call(incoming, ticket, record, self._options, house.clock)
         self._admitting += 1
         try:
             # a cancelled admit leaves nothing behind
@@ -228,21 +171,12 @@ class Switchboard:
                 self._begin(record, ticket, tasks)
                 return Connect(ticket.document)
 
-    def _begin(self, record: CallRecord, ticket: _Ticket, tasks: asyncio.TaskGroup) -> None:
+    def _begin(self, record: CallRecord, ticket: Ticket, tasks: asyncio.TaskGroup) -> None:
         bridge = Bridge(record, self._make_agent(UserId(record.user_id)), self._house)
         self._calls[record.call_sid] = bridge
-        self._keep_ticket(record.call_sid, ticket)
+        self._tickets.keep(record.call_sid, ticket)
         task = tasks.create_task(self._hold(bridge), name=f"call {record.call_sid}")
         self._held[record.call_sid] = task
-
-    def _keep_ticket(self, sid: str, ticket: _Ticket | None) -> None:
-        """The call's only valid token from now on; None: it has none any more."""
-        previous = self._tickets.pop(sid, None)
-        if previous is not None:
-            self._by_digest.pop(previous.digest, None)
-        if ticket is not None:
-            self._tickets[sid] = ticket
-            self._by_digest[ticket.digest] = sid
 
     async def _hold(self, bridge: Bridge) -> None:
         """One call to its end; what breaks in it stays in it."""
@@ -262,7 +196,7 @@ class Switchboard:
             if bridge.sorry:
                 self._remember_sorry(record.call_sid)
             self._held.pop(record.call_sid, None)
-            self._keep_ticket(record.call_sid, None)
+            self._tickets.drop(record.call_sid)
 
     def _refused(self, incoming: Incoming, why: str) -> Answer:
         fact(_log, "call.refused", why=why, call_sid=incoming.call_sid)
@@ -271,57 +205,13 @@ class Switchboard:
         ).inc()
         return Refuse.BUSY
 
-    def _new_ticket(self) -> _Ticket:
-        token = secrets.token_urlsafe(24)
-        expires = self._house.clock.now() + self._options.token_seconds
-        return _Ticket(token_digest(token), self._make_document(token), expires)
-
-    def _record(self, incoming: Incoming) -> CallRecord:
-        return CallRecord(
-            call_sid=incoming.call_sid,
-            direction=incoming.direction,
-            caller=incoming.caller,
-            called=incoming.called,
-            organization=self._options.organization,
-            service_id=self._options.service_id,
-            user_id="",
-            replica=self._options.replica,
-            started_at=self._house.clock.now(),
-        )
-
-    def _new_call(self, incoming: Incoming, ticket: _Ticket, record: CallRecord) -> NewCall:
-        clock = self._house.clock
-        wall = clock.wall()
-        offset = wall - clock.now()
-        return NewCall(
-            call_sid=incoming.call_sid,
-            account_sid=incoming.account_sid,
-            direction=incoming.direction,
-            caller=incoming.caller,
-            called=incoming.called,
-            route="",
-            organization=self._options.organization,
-            service_id=self._options.service_id,
-            candidates=self._options.users,
-            replica=self._options.replica,
-            token_digest=ticket.digest,
-            token_expires=wall + self._options.token_seconds,
-            answer=ticket.document,
-            record=record.as_json(lambda at: iso(offset + at)),
-            now=wall,
-        )
-
     # ------------------------------------------------------------ the carrier's stream
 
     def ticket_holder(self, token: str) -> Bridge | None:
         """The live call this unused, unexpired token belongs to; it is not spent yet."""
-        # looked up by digest: how long that takes says nothing about a token
-        sid = self._by_digest.get(token_digest(token))
-        if sid is None:
-            return None
-        ticket, bridge = self._tickets[sid], self._calls[sid]
-        usable = not ticket.used and self._house.clock.now() < ticket.expires
-        return bridge if usable and bridge.live else None
+        sid = self._tickets.holder(token)
+        bridge = None if sid is None else self._calls.get(sid)
+        return bridge if bridge is not None and bridge.live else None
 
     async def spend(self, token: str) -> Bridge | None:
         """Use the token, once; None when another stream was quicker.
@@ -329,18 +219,26 @@ class Switchboard:
         This process knows at once; a late store learns of it while the stream goes on.
         """
         bridge = self.ticket_holder(token)
-        if bridge is None or self._tasks is None:
+        if bridge is None:
             return None
-        self._tickets[bridge.record.call_sid].used = True
-        storing = self._tasks.create_task(self._store_spent(token), name="spend token")
-        await asyncio.wait({storing}, timeout=STORE_PATIENCE)
+        self._tickets.spend(bridge.record.call_sid)
+        await self._soon(self._store_spent(token), "spend token")
         return bridge
 
     async def _store_spent(self, token: str) -> None:
-        try:
-            await self._house.store.use_token(token_digest(token), self._house.clock.wall())
-        except StoreError:
-            fact(_log, "store.token-unspent", level=logging.WARNING)
+        await self._house.store.use_token(token_digest(token), self._house.clock.wall())
+
+    async def _store_renewed(self, sid: CallSid, ticket: Ticket) -> None:
+        expires = self._house.clock.wall() + self._options.token_seconds
+        await self._house.store.renew_token(sid, ticket.digest, expires, ticket.document)
+
+    async def _soon(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Have the store told about a live call; a late store does not make its caller wait."""
+        if self._tasks is None:
+            work.close()
+            return
+        task = self._tasks.create_task(_reported(work, name), name=name)
+        await asyncio.wait({task}, timeout=STORE_PATIENCE)
 
     def find(self, call_sid: str) -> Bridge | None:
         """The call of this process, live or settling."""
@@ -418,6 +316,9 @@ class Switchboard:
             task.cancel()
 
 
-def token_digest(token: str) -> str:
-    """What the store keeps of a token: enough to know it again, not enough to use it."""
-    return hashlib.sha256(token.encode()).hexdigest()
+async def _reported(work: Coroutine[None, None, None], name: str) -> None:
+    """A store that fails costs a line in the log: this process knows what it did not write."""
+    try:
+        await work
+    except StoreError:
+        fact(_log, "store.failed", level=logging.WARNING, what=name)

@@ -10,7 +10,8 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.bridge.switchboard import Connect, Incoming, Refuse, Switchboard
+from gateway.bridge.answers import Connect, Incoming, Refuse
+from gateway.bridge.switchboard import Switchboard
 from gateway.carriers import Answer, Signatures, Wire
 from gateway.ids import CallSid
 from gateway.log import fact
@@ -70,7 +71,11 @@ async def voice(request: web.Request) -> web.Response:
         called=form.get("To", ""),
     )
     fact(_log, "call.asked", call_sid=sid, caller=incoming.caller)
-    answer = await desk.switchboard.answer(incoming)
+    try:
+        answer = await desk.switchboard.answer(incoming)
+    except Exception as error:  # noqa: BLE001 - anything but markup is the carrier's "application error"
+        fact(_log, "webhook.failed", level=logging.ERROR, exc=error)
+        return _markup(desk.markup.say_and_hangup(APOLOGY))
     if isinstance(answer, Connect):
         return _markup(answer.document)
     match answer:

@@ -13,7 +13,7 @@ import contextlib
 import json
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,10 +246,11 @@ async def open_grounds(
     voice: Voice | None = None,
     rest_url: str | None = None,
     unplugged: bool = False,
+    expected: Iterable[str] = (),
     **changes: str,
 ) -> AsyncIterator[Grounds]:
-    """Everything but the gateway; left with no task of ours behind and no complaint in the log."""
-    async with in_order_afterwards(), AsyncExitStack() as stack:
+    """Everything but the gateway; left with no task of ours behind and no error in the log but `expected`."""
+    async with in_order_afterwards(frozenset(expected)), AsyncExitStack() as stack:
         sandbox_url = await stack.enter_async_context(
             run_sandbox(options or SandboxOptions(think_ms=30), recogniser, voice or BriefVoice())
         )
@@ -272,17 +273,22 @@ async def open_house(
     voice: Voice | None = None,
     rest_url: str | None = None,
     unplugged: bool = False,
+    expected: Iterable[str] = (),
     **changes: str,
 ) -> AsyncIterator[House]:
     """Sandbox, carrier and a gateway in this process; left in order, or the test fails."""
-    async with open_grounds(
-        tmp_path,
-        options,
-        recogniser=recogniser,
-        voice=voice,
-        rest_url=rest_url,
-        unplugged=unplugged,
-        **changes,
-    ) as grounds, grounds.inside(token_seconds=token_seconds) as house:
+    async with (
+        open_grounds(
+            tmp_path,
+            options,
+            recogniser=recogniser,
+            voice=voice,
+            rest_url=rest_url,
+            unplugged=unplugged,
+            expected=expected,
+            **changes,
+        ) as grounds,
+        grounds.inside(token_seconds=token_seconds) as house,
+    ):
         yield house
         await house.in_order()

@@ -43,7 +43,9 @@ class Served:
     async def ready(self) -> str:
         """Where it listens."""
         found = await eventually(
-            lambda: re.search(r"listening on (http://[\d.]+:\d+)", self.log.read_text()), 40, "the start"
+            lambda: re.search(r"listening on (http://[\d.]+:\d+)", self.log.read_text()),
+            40,
+            "the start",
         )
         return str(found[1])
 

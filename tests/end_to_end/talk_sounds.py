@@ -90,6 +90,10 @@ class BriskVoice:
             beep = np.sin(2 * np.pi * (300 + 1200 / (1 + len(word))) * time) * 4500
             yield np.concatenate([beep, np.zeros(self.rate * GAP_MS // 1000)]).astype(np.int16)
 
+    def beeps_ms(self, text: str) -> int:
+        """How much sound it takes, gaps not counted."""
+        return sum(self.ms * len(word) for word in text.split())
+
     def length_ms(self, text: str) -> int:
         """How long it takes to say something, the gap behind the last word not counted."""
         words = text.split()

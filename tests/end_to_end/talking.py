@@ -143,6 +143,10 @@ class House:
                         return str(entry["conversation_id"])
                 await asyncio.sleep(0.02)
 
+    async def hung_up(self) -> None:
+        """The gateway has asked the carrier to end the call."""
+        await eventually(lambda: self.stack.rest.requests, "the carrier is told to hang up")
+
     async def metric(self, name: str, **labels: str) -> float:
         """A number of `/metrics`; 0 where it was never touched."""
         async with self.stack.http.get(f"{self.stack.target.connect_to}/metrics") as answer:

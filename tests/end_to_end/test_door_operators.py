@@ -109,7 +109,9 @@ async def test_the_log_names_the_call_and_gives_nothing_away(tmp_path: Path, lev
                 await stream.start()
                 await house.listening(sid)
                 await stream.say(GOODBYE)
-                await house.until(sid, lambda r: len(r["turns"]) == 2 and r["turns"][1]["agent_text"])
+                await house.until(
+                    sid, lambda r: len(r["turns"]) == 2 and r["turns"][1]["agent_text"]
+                )
                 for rubbish in ("Ada Quill", '{"event":"Ada Quill"}'):
                     await stream.send(rubbish)
                 await house.carrier.refusal(url)
@@ -121,7 +123,7 @@ async def test_the_log_names_the_call_and_gives_nothing_away(tmp_path: Path, lev
         assert [line["call_sid"] for line in ended] == [sid]
         assert [line["conversation_id"] for line in ended] == [record["conversation_id"]]
         token = url.rpartition("/")[2]
-        secrets = [TOKEN, "sandbox-key\"", token, "5558675309", "5552368000", "Bearer", "eyJ"]
+        secrets = [TOKEN, 'sandbox-key"', token, "5558675309", "5552368000", "Bearer", "eyJ"]
         assert [secret for secret in secrets if secret in log] == []
         if level == "info":
             said = [record["turns"][1]["user_text"], record["turns"][1]["agent_text"], "Ada Quill"]

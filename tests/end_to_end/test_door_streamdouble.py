@@ -144,7 +144,7 @@ async def test_streamdouble_interrupts_although_it_never_echoes_what_was_cleared
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = SandboxOptions(think_ms=30)
-    async with open_grounds(tmp_path, options, voice=BriefVoice(2500)) as grounds:
+    async with open_grounds(tmp_path, options, voice=BriefVoice(1300)) as grounds:
         async with grounds.served() as (house, _):
             steps = (WaitFor("audio"), Wait(0.5), says(FIRST), THINKS, WaitFor("quiet"))
             result = await call(house, monkeypatch, *steps)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.end_to_end.talk_sounds import makes_a_short_noise, says
 from tests.end_to_end.talking import BUSY_CONVERSATION, PATIENT, a_house, both_revisions
 
@@ -86,8 +84,9 @@ async def test_a_noise_does_not_stop_the_agent(tmp_path: Path, revision: str) ->
         assert not greeting["interrupted"]
         assert greeting["heard_text"] == greeting["agent_text"]
         assert call.clears == 0
-        expected = house.speaking_ms(greeting["agent_text"]) - 60 * 7
-        assert call.heard_ms == pytest.approx(expected, rel=0.15)
+        # it went on at the very frame: nothing lost, nothing said twice
+        beeps = house.voice.beeps_ms(greeting["agent_text"])
+        assert beeps <= call.heard_ms <= beeps * 1.25
         assert await house.metric("barge_ins_total", outcome="resumed") == 1
         assert (await house.api()).requests("interact") == []
 

@@ -42,7 +42,6 @@ async def test_every_format_is_heard_at_its_right_pace_and_whole(
         call = await house.call(says("goodbye"))
 
         assert call.result.ok, call.result.problems
-        assert call.result.underruns == ()
         for turn, heard in zip(call.turns, call.result.agent_speech, strict=True):
             expected = house.speaking_ms(turn["agent_text"])
             assert heard.until_ms - heard.from_ms == pytest.approx(expected, rel=0.1)

@@ -1,0 +1,146 @@
+"""The books of one call: its record in the store, its debt to the API, its numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from gateway.bridge.finisher import Debt
+from gateway.bridge.house import House
+from gateway.call import commands as cmd
+from gateway.call.record import CallRecord
+from gateway.clock import iso
+from gateway.errors import StoreError
+from gateway.ids import CallSid, ConversationId, UserId
+from gateway.log import bind_conversation, fact
+from gateway.metrics import TURN_PARTS, Metrics
+
+_log = logging.getLogger(__name__)
+
+SAVE_PATIENCE: Final = 2.0
+"""Seconds a new conversation's first line waits for the store; live calls go on without it."""
+
+
+class Books:
+    """Writes down what the core decides; a store that is down is tried until it is there."""
+
+    def __init__(self, record: CallRecord, house: House) -> None:
+        self._record = record
+        self._house = house
+        self._epoch = house.clock.wall() - house.clock.now()
+        self.opened_wall = house.clock.wall()
+        """When the call began: no conversation of its own is older."""
+        self._asked = asyncio.Event()
+        self._unfinished = False
+        """A conversation was created and is not finished yet."""
+
+    def as_json(self) -> dict[str, object]:
+        """The record as it stands now."""
+        return self._record.as_json(lambda at: iso(self._epoch + at))
+
+    def ask(self) -> None:
+        """The record has changed: write it soon."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Write the record whenever it has changed; a store that is down is tried again."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            try:
+                await self._save()
+            except StoreError:
+                fact(_log, "store.save-failed", level=logging.WARNING)
+                await asyncio.sleep(1.0)
+                self._asked.set()
+
+    async def _save(self) -> None:
+        record = self._record
+        conversation = record.conversation_id
+        await self._house.store.save(
+            CallSid(record.call_sid),
+            record=self.as_json(),
+            status=record.status,
+            end_reason=record.end_reason,
+            conversation_id=None if conversation is None else ConversationId(conversation),
+            conversation_state=record.conversation_state,
+            ended=record.ended_at is not None,
+        )
+
+    async def close(self) -> None:
+        """The final record and the user's release; tried until the store takes them."""
+        self._conversation_over()
+        pause = 0.5
+        while True:
+            try:
+                await self._save()
+                await self._house.store.release_user(CallSid(self._record.call_sid))
+            except StoreError:
+                fact(_log, "store.save-failed", level=logging.WARNING)
+                await asyncio.sleep(pause)
+                pause = min(30.0, pause * 2)
+            else:
+                return
+
+    async def conversation_opened(self, conversation: ConversationId) -> None:
+        """The debt is durable before anything else is made of the conversation."""
+        bind_conversation(conversation)
+        self._unfinished = True
+        self._house.metrics.conversations_open.inc()
+        try:
+            async with asyncio.timeout(SAVE_PATIENCE):
+                await self._save()
+        except (StoreError, TimeoutError):
+            # the saver tries again; the caller does not wait for a store that is down
+            fact(_log, "store.late", level=logging.WARNING)
+            self._asked.set()
+
+    def owe(self, settled: Callable[[str], None]) -> None:
+        conversation = self._record.conversation_id
+        debt = Debt(
+            call_sid=CallSid(self._record.call_sid),
+            user_id=UserId(self._record.user_id),
+            service_id=self._record.service_id,
+            conversation_id=None if conversation is None else ConversationId(conversation),
+            since=self.opened_wall,
+        )
+
+        def paid(state: str) -> None:
+            self._conversation_over()
+            settled(state)
+
+        self._house.finisher.take_on(debt, paid)
+
+    def _conversation_over(self) -> None:
+        """The conversation, if there was one, is finished."""
+        if self._unfinished:
+            self._unfinished = False
+            self._house.metrics.conversations_open.dec()
+
+    def count(self, command: cmd.CountBargeIn | cmd.CountDeadAir | cmd.CountTurn) -> None:
+        metrics = self._house.metrics
+        match command:
+            case cmd.CountBargeIn():
+                outcome = "confirmed" if command.confirmed else "resumed"
+                metrics.barge_ins_total.labels(outcome=outcome).inc()
+            case cmd.CountDeadAir():
+                metrics.caller_silence_seconds.observe(command.seconds)
+            case cmd.CountTurn():
+                turn = self._record.turns[command.turn]
+                metrics.turns_total.labels(
+                    kind=turn.kind, interrupted=str(turn.interrupted).lower()
+                ).inc()
+                _observe_ledger(metrics, turn.times.ledger())
+
+    def oddity(self, kind: str) -> None:
+        self._house.metrics.media_errors_total.labels(kind=kind).inc()
+
+
+def _observe_ledger(metrics: Metrics, ledger: Mapping[str, int]) -> None:
+    for part in TURN_PARTS:
+        if part not in ledger:
+            continue
+        ms = ledger[part]
+        metrics.turn_seconds.labels(part=part).observe(ms / 1000)

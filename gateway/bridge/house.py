@@ -1,0 +1,55 @@
+"""What the calls of a process share: how calls are held, and the services they lean on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateway.bridge.ears import Detector
+from gateway.bridge.finisher import Finisher
+from gateway.bridge.phrases import Phrases
+from gateway.bridge.turn import VoiceFormat
+from gateway.call.policy import Policy
+from gateway.call.record import CallRecord
+from gateway.clock import Clock
+from gateway.ids import CallSid
+from gateway.metrics import Metrics
+from gateway.store import CallStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """How calls are held; one value for all calls of a process."""
+
+    policy: Policy
+    voice: VoiceFormat
+    lookahead_ms: int = 400
+    message_ms: int = 100
+    pre_roll_ms: int = 400
+    max_utterance_ms: int = 30_000
+    recordings: Path | None = None
+
+
+class HangsUp(Protocol):
+    """The carrier's orders to a live call."""
+
+    async def hang_up(self, call_sid: CallSid) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all calls of a process share."""
+
+    options: CallOptions
+    clock: Clock
+    store: CallStore
+    finisher: Finisher
+    remote: HangsUp
+    phrases: Phrases
+    metrics: Metrics
+    make_detector: Callable[[], Detector]
+    free_user: Callable[[CallRecord, float | None], Awaitable[tuple[bool, bool]]]
+    """Look for a left-over conversation of this user; conversations made since that wall time are
+    ours whatever the store says. Answers (one was finished, one is not ours to touch)."""
