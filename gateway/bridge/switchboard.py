@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 STORE_PATIENCE: Final = 0.040
 """Seconds the carrier's question may wait for the store; it counts in what the caller hears ring."""
+STORE_GIVEN_UP: Final = 5.0
+"""Seconds after which a note about a live call's token is no longer worth making."""
 LINE_SILENCE: Final = 5.0
 """Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
 MAX_APOLOGIES: Final = 1000
@@ -319,6 +321,7 @@ class Switchboard:
 async def _reported(work: Coroutine[None, None, None], name: str) -> None:
     """A store that fails costs a line in the log: this process knows what it did not write."""
     try:
-        await work
-    except StoreError:
+        async with asyncio.timeout(STORE_GIVEN_UP):
+            await work
+    except (StoreError, TimeoutError):
         fact(_log, "store.failed", level=logging.WARNING, what=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import secrets
 import socket
 import xml.etree.ElementTree as ET
@@ -25,12 +26,16 @@ def new_call_sid() -> str:
 
 
 async def eventually(holds: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
-    """Wait until something holds; returns what it gave."""
+    """Wait until something holds, at once or when awaited; returns what it gave."""
     try:
         async with asyncio.timeout(seconds):
-            while not (found := holds()):
+            while True:
+                found = holds()
+                if inspect.isawaitable(found):
+                    found = await found
+                if found:
+                    return found
                 await asyncio.sleep(0.01)
-            return found
     except TimeoutError:
         raise AssertionError(f"not within {seconds:g} s: {what or holds}") from None
 

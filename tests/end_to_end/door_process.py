@@ -42,12 +42,14 @@ class Served:
 
     async def ready(self) -> str:
         """Where it listens."""
-        found = await eventually(
-            lambda: re.search(r"listening on (http://[\d.]+:\d+)", self.log.read_text()),
-            40,
-            "the start",
-        )
-        return str(found[1])
+
+        def listening() -> re.Match[str] | None:
+            log = self.log.read_text()
+            assert self.process.returncode is None, log
+            return re.search(r"listening on (http://[\d.]+:\d+)", log)
+
+        found: re.Match[str] = await eventually(listening, 40, "the start")
+        return found[1]
 
     def logged(self, event: str) -> list[Message]:
         """The lines of its log about one event."""

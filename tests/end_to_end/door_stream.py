@@ -119,13 +119,11 @@ class Stream:
     async def reset(self) -> None:
         """Lose the connection as a network does: a TCP reset, no close frame."""
         self.mute()
-        raw = self.ws.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport = self.ws.get_extra_info("transport")
-        if transport is not None:
-            transport.abort()
-        elif self.ws._response.connection is not None:
-            self.ws._response.connection.transport.abort()
+        connection = self.ws._response.connection
+        if connection is not None and connection.transport is not None:
+            raw = connection.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.transport.abort()
 
     # -------------------------------------------------------- receiving
 

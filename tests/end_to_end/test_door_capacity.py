@@ -22,6 +22,14 @@ def pool(*users: str) -> dict[str, str]:
     return {"GATEWAY_IDENTITY": "pool", "AMIGO_USER_POOL": ",".join(users)}
 
 
+TWO = {"GATEWAY_MAX_CALLS": "2"}
+
+
+async def gone(house: House, sid: str) -> None:
+    """The call is settled and has left the gateway."""
+    await eventually(lambda: house.gateway.switchboard.find(sid) is None)
+
+
 async def hang_up(house: House, *sids: str) -> None:
     for sid in sids:
         await house.carrier.status(sid)
@@ -64,7 +72,7 @@ async def test_the_next_caller_is_taken_as_soon_as_the_first_is_settled(tmp_path
             assert (await house.carrier.voice(new_call_sid())).busy
             await house.until(sid, lambda record: record["conversation_id"] is not None)
             await hang_up(house, sid)
-            await eventually(lambda sid=sid: house.gateway.switchboard.find(sid) is None)
+            await gone(house, sid)
 
 
 async def test_the_user_stays_taken_until_the_conversation_is_finished(tmp_path: Path) -> None:
@@ -82,7 +90,7 @@ async def test_the_user_stays_taken_until_the_conversation_is_finished(tmp_path:
 async def test_a_pool_of_two_holds_two_calls_and_gives_the_user_longest_unused(
     tmp_path: Path,
 ) -> None:
-    async with open_house(tmp_path, **pool("ann", "ben")) as house:
+    async with open_house(tmp_path, env=pool("ann", "ben")) as house:
         first, _ = await house.answered()
         second, _ = await house.answered()
         assert (await house.carrier.voice(new_call_sid())).busy
@@ -90,14 +98,14 @@ async def test_a_pool_of_two_holds_two_calls_and_gives_the_user_longest_unused(
         users = [(await house.record(sid))["user_id"] for sid in (first, second)]
         assert sorted(users) == ["ann", "ben"]
         await hang_up(house, second)
-        await eventually(lambda: house.gateway.switchboard.find(second) is None)
+        await gone(house, second)
         third, _ = await house.answered()
         assert (await house.record(third))["user_id"] == users[1]
         await hang_up(house, first, third)
 
 
 async def test_three_calls_at_once_on_two_users_are_two_calls(tmp_path: Path) -> None:
-    async with open_house(tmp_path, **pool("ann", "ben")) as house:
+    async with open_house(tmp_path, env=pool("ann", "ben")) as house:
         sids = [new_call_sid() for _ in range(3)]
         answers = await asyncio.gather(*(house.carrier.voice(sid) for sid in sids))
 
@@ -113,7 +121,7 @@ async def test_three_calls_at_once_on_two_users_are_two_calls(tmp_path: Path) ->
 async def test_beyond_the_limit_of_calls_callers_hear_busy_and_the_gateway_is_not_ready(
     tmp_path: Path,
 ) -> None:
-    async with open_house(tmp_path, GATEWAY_MAX_CALLS="2", **pool("a", "b", "c")) as house:
+    async with open_house(tmp_path, env=TWO | pool("a", "b", "c")) as house:
         first, _ = await house.answered()
         assert await house.readiness() == (200, [])
         second, url = await house.answered()
@@ -131,7 +139,7 @@ async def test_beyond_the_limit_of_calls_callers_hear_busy_and_the_gateway_is_no
 
 async def test_calls_that_come_at_the_same_instant_do_not_exceed_the_limit(tmp_path: Path) -> None:
     users = [f"user{number}" for number in range(8)]
-    async with open_house(tmp_path, GATEWAY_MAX_CALLS="2", **pool(*users)) as house:
+    async with open_house(tmp_path, env=TWO | pool(*users)) as house:
         sids = [new_call_sid() for _ in range(8)]
         answers = await asyncio.gather(*(house.carrier.voice(sid) for sid in sids))
 
@@ -158,7 +166,7 @@ async def test_a_conversation_of_somebody_else_is_left_alone_and_the_caller_hear
 
 
 async def test_finishing_what_is_not_ours_can_be_allowed(tmp_path: Path) -> None:
-    async with open_house(tmp_path, AMIGO_FINISH_FOREIGN="true") as house:
+    async with open_house(tmp_path, env={"AMIGO_FINISH_FOREIGN": "true"}) as house:
         await someone_elses_conversation(house)
         async with house.on_the_line() as stream:
             await house.listening(stream.call_sid)

@@ -35,9 +35,7 @@ async def waits_for_create(house: House) -> str:
     async def is_running() -> bool:
         return any(one["running"] == "create" for one in await house.conversations())
 
-    async with asyncio.timeout(5):
-        while not await is_running():
-            await asyncio.sleep(0.01)
+    await eventually(is_running, 5.0, "the create at the API")
     return sid
 
 
@@ -90,7 +88,7 @@ async def test_after_a_crash_everything_owed_is_finished_once_and_the_next_call_
     tmp_path: Path, revision: Any
 ) -> None:
     options = SandboxOptions(revision=revision, think_ms=30)
-    async with open_grounds(tmp_path, options, **POOL) as grounds:
+    async with open_grounds(tmp_path, options, env=POOL) as grounds:
         sids = await killed_with_three_calls(grounds)
         async with grounds.inside() as house:
             # the carrier still has the callers, and asks what is next
@@ -171,7 +169,7 @@ async def test_a_crash_between_the_finish_and_its_record_asks_the_api_and_believ
 
 
 async def test_two_processes_that_start_together_pay_once(tmp_path: Path) -> None:
-    async with open_grounds(tmp_path, **POOL) as grounds:
+    async with open_grounds(tmp_path, env=POOL) as grounds:
         async with grounds.served() as (house, process), AsyncExitStack() as lines:
             streams = [await lines.enter_async_context(house.on_the_line()) for _ in range(3)]
             for stream in streams:

@@ -31,7 +31,7 @@ async def takes_a_turn(house: House, stream: Stream) -> None:
 
 
 async def test_while_draining_live_calls_go_on_and_new_ones_hear_busy(tmp_path: Path) -> None:
-    async with open_house(tmp_path, **POOL) as house, house.on_the_line() as stream:
+    async with open_house(tmp_path, env=POOL) as house, house.on_the_line() as stream:
         draining = asyncio.create_task(house.gateway.switchboard.drain(30.0))
         await eventually(lambda: house.gateway.switchboard.draining)
 
@@ -61,7 +61,7 @@ async def test_a_live_call_is_asked_about_again_while_draining(tmp_path: Path) -
 async def test_when_the_time_is_up_callers_hear_a_closing_phrase_and_are_hung_up(
     tmp_path: Path,
 ) -> None:
-    async with open_house(tmp_path, **POOL) as house, house.on_the_line() as stream:
+    async with open_house(tmp_path, env=POOL) as house, house.on_the_line() as stream:
         await house.listening(stream.call_sid)
         ringing, _ = await house.answered()
         heard = stream.sound_heard
@@ -116,18 +116,17 @@ async def test_an_idle_gateway_stops_at_once_with_status_0(tmp_path: Path) -> No
 async def test_after_sigterm_a_live_call_goes_on_to_its_own_end_and_the_status_is_0(
     tmp_path: Path,
 ) -> None:
-    async with open_grounds(tmp_path, **POOL) as grounds:
-        async with grounds.served() as (house, process):
-            async with house.on_the_line() as stream:
-                await house.listening(stream.call_sid)
-                process.signal(signal.SIGTERM)
-                await eventually(lambda: process.logged("gateway.draining"))
-                assert await house.readiness() == (503, ["draining"])
-                assert (await house.carrier.voice(new_call_sid())).busy
-                await takes_a_turn(house, stream)
-                await stream.stop()
-            assert await process.exit_status() == 0
-            await ended_in_order(house, process)
+    async with open_grounds(tmp_path, env=POOL) as grounds, grounds.served() as (house, process):
+        async with house.on_the_line() as stream:
+            await house.listening(stream.call_sid)
+            process.signal(signal.SIGTERM)
+            await eventually(lambda: process.logged("gateway.draining"))
+            assert await house.readiness() == (503, ["draining"])
+            assert (await house.carrier.voice(new_call_sid())).busy
+            await takes_a_turn(house, stream)
+            await stream.stop()
+        assert await process.exit_status() == 0
+        await ended_in_order(house, process)
 
 
 @pytest.mark.parametrize(
@@ -142,18 +141,20 @@ async def test_after_sigterm_a_live_call_goes_on_to_its_own_end_and_the_status_i
 async def test_callers_who_stay_hear_the_closing_phrase_and_the_status_is_0(
     tmp_path: Path, seconds: str, signals: list[signal.Signals]
 ) -> None:
-    async with open_grounds(tmp_path, GATEWAY_DRAIN_SECONDS=seconds) as grounds:
-        async with grounds.served() as (house, process):
-            async with house.on_the_line() as stream:
-                await house.listening(stream.call_sid)
-                heard = stream.sound_heard
-                for number in signals:
-                    process.signal(number)
-                    await asyncio.sleep(0.2)
-                assert await stream.ends() == 1000
-                assert stream.sound_heard - heard == len(CLOSING)
-            assert await process.exit_status() == 0
-            await ended_in_order(house, process)
+    async with (
+        open_grounds(tmp_path, env={"GATEWAY_DRAIN_SECONDS": seconds}) as grounds,
+        grounds.served() as (house, process),
+    ):
+        async with house.on_the_line() as stream:
+            await house.listening(stream.call_sid)
+            heard = stream.sound_heard
+            for number in signals:
+                process.signal(number)
+                await asyncio.sleep(0.2)
+            assert await stream.ends() == 1000
+            assert stream.sound_heard - heard == len(CLOSING)
+        assert await process.exit_status() == 0
+        await ended_in_order(house, process)
 
 
 async def test_a_finish_that_is_late_is_waited_for_before_the_process_ends(tmp_path: Path) -> None:

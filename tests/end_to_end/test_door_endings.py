@@ -16,6 +16,7 @@ from tests.end_to_end.door_kit import BriefVoice, House, open_house
 from tests.end_to_end.door_stream import GOODBYE, WEASELS, Stream
 
 REVISIONS = ("2025-06", "2026-04")
+POOL = {"GATEWAY_IDENTITY": "pool", "AMIGO_USER_POOL": "one,two"}
 both_revisions = pytest.mark.parametrize("revision", REVISIONS)
 
 
@@ -321,11 +322,9 @@ async def test_the_strict_telephone_finds_no_fault_in_any_ending(
 async def test_a_peer_that_stops_reading_holds_up_neither_others_nor_its_own_end(
     tmp_path: Path, felt: bool
 ) -> None:
-    changes = {"GATEWAY_IDENTITY": "pool", "AMIGO_USER_POOL": "one,two"}
+    env = POOL | {"GATEWAY_BARGE_IN__LOOKAHEAD_MS": "5000"}
     options = SandboxOptions(think_ms=600)
-    async with open_house(
-        tmp_path, options, voice=BriefVoice(1200), GATEWAY_BARGE_IN__LOOKAHEAD_MS="5000", **changes
-    ) as house:
+    async with open_house(tmp_path, options, voice=BriefVoice(1200), env=env) as house:
         sid, url = await house.answered()
         async with house.dead_line(url, sid, felt=felt):
             bridge = house.gateway.switchboard.find(sid)
@@ -340,17 +339,19 @@ async def test_a_peer_that_stops_reading_holds_up_neither_others_nor_its_own_end
 
 
 async def test_the_end_of_one_call_is_not_the_end_of_another(tmp_path: Path) -> None:
-    changes = {"GATEWAY_IDENTITY": "pool", "AMIGO_USER_POOL": "one,two"}
-    async with open_house(tmp_path, **changes) as house:
-        async with house.on_the_line() as first, house.on_the_line() as second:
-            await house.listening(first.call_sid)
-            await house.listening(second.call_sid)
-            await first.stop()
-            await house.settled(first.call_sid)
+    async with (
+        open_house(tmp_path, env=POOL) as house,
+        house.on_the_line() as first,
+        house.on_the_line() as second,
+    ):
+        await house.listening(first.call_sid)
+        await house.listening(second.call_sid)
+        await first.stop()
+        await house.settled(first.call_sid)
 
-            assert (await house.record(second.call_sid))["status"] == "listening"
-            assert not second.closed.is_set()
-            await second.stop()
+        assert (await house.record(second.call_sid))["status"] == "listening"
+        assert not second.closed.is_set()
+        await second.stop()
 
 
 async def test_stop_right_after_start_is_a_whole_call(tmp_path: Path) -> None:

@@ -71,22 +71,25 @@ async def is_unharmed(house: House, stream: Stream) -> None:
 async def test_a_webhook_that_breaks_is_still_answered_with_markup(
     tmp_path: Path, stores: list[FaultyStore]
 ) -> None:
-    async with open_house(tmp_path, expected={"webhook.failed"}, **POOL) as house:
-        async with house.on_the_line() as stream:
-            stores[0].breaking = {"admit"}
-            answer = await house.carrier.voice(new_call_sid())
+    async with (
+        open_house(tmp_path, expected={"webhook.failed"}, env=POOL) as house,
+        house.on_the_line() as stream,
+    ):
+        stores[0].breaking = {"admit"}
+        answer = await house.carrier.voice(new_call_sid())
 
-            # anything but 200 is the carrier's own "application error" in the caller's ear
-            assert answer.status == 200
-            assert answer.verbs == ["Say", "Hangup"]
-            stores[0].breaking = set()
-            await is_unharmed(house, stream)
+        # anything but 200 is the carrier's own "application error" in the caller's ear
+        assert answer.status == 200
+        assert answer.verbs == ["Say", "Hangup"]
+        stores[0].breaking = set()
+        await is_unharmed(house, stream)
 
 
 async def test_a_finish_that_breaks_breaks_only_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, broken = AmigoClient.finish, []
+    real = AmigoClient.finish
+    broken: list[object] = []
 
     async def finish(self: AmigoClient, *args: Any) -> Any:
         if not broken:
@@ -95,47 +98,54 @@ async def test_a_finish_that_breaks_breaks_only_itself(
         return await real(self, *args)
 
     monkeypatch.setattr(AmigoClient, "finish", finish)
-    async with open_house(tmp_path, expected={"finish.broken"}, **POOL) as house:
-        async with house.on_the_line() as stream:
-            sid, _ = await house.answered()
-            await house.until(sid, lambda record: record["conversation_id"] is not None)
-            await house.carrier.status(sid)
-            record = await house.settled(sid)
-            assert record["conversation_state"] == "finished", "it was tried again"
-            await is_unharmed(house, stream)
+    async with (
+        open_house(tmp_path, expected={"finish.broken"}, env=POOL) as house,
+        house.on_the_line() as stream,
+    ):
+        sid, _ = await house.answered()
+        await house.until(sid, lambda record: record["conversation_id"] is not None)
+        await house.carrier.status(sid)
+        record = await house.settled(sid)
+        assert record["conversation_state"] == "finished", "it was tried again"
+        await is_unharmed(house, stream)
 
 
 async def test_a_sweep_that_breaks_is_not_the_last(
     tmp_path: Path, stores: list[FaultyStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "BEAT_SECONDS", 0.05)
-    async with open_house(tmp_path, expected={"recovery.failed"}) as house:
-        async with house.on_the_line() as stream:
-            stores[0].breaking = {"orphans"}
-            asked = len(stores[0].asked)
-            await eventually(lambda: stores[0].asked[asked:].count("orphans") >= 2)
-            stores[0].breaking = set()
-            await is_unharmed(house, stream)
+    async with (
+        open_house(tmp_path, expected={"recovery.failed"}) as house,
+        house.on_the_line() as stream,
+    ):
+        stores[0].breaking = {"orphans"}
+        asked = len(stores[0].asked)
+        await eventually(lambda: stores[0].asked[asked:].count("orphans") >= 2)
+        stores[0].breaking = set()
+        await is_unharmed(house, stream)
 
 
 async def test_a_core_that_breaks_ends_its_own_call_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_house(tmp_path, expected={"call.core-failed"}, **POOL) as house:
-        async with house.on_the_line() as stream, house.on_the_line() as other:
-            await house.listening(other.call_sid)
-            bridge = house.gateway.switchboard.find(other.call_sid)
-            assert bridge is not None
+    async with (
+        open_house(tmp_path, expected={"call.core-failed"}, env=POOL) as house,
+        house.on_the_line() as stream,
+        house.on_the_line() as other,
+    ):
+        await house.listening(other.call_sid)
+        bridge = house.gateway.switchboard.find(other.call_sid)
+        assert bridge is not None
 
-            def handle(*_args: object) -> Any:
-                raise Fault
+        def handle(*_args: object) -> Any:
+            raise Fault
 
-            monkeypatch.setattr(bridge.session, "handle", handle)
-            await other.send(other.message("dtmf", {"digit": "5"}))
-            assert await other.ends() == 1000
-            # the caller hears of it in the carrier's own voice
-            assert (await house.carrier.connected(other.call_sid)).verbs == ["Say", "Hangup"]
-            record = await house.settled(other.call_sid)
-            assert record["end_reason"] == "api-error"
-            assert record["conversation_state"] == "finished"
-            await is_unharmed(house, stream)
+        monkeypatch.setattr(bridge.session, "handle", handle)
+        await other.send(other.message("dtmf", {"digit": "5"}))
+        assert await other.ends() == 1000
+        # the caller hears of it in the carrier's own voice
+        assert (await house.carrier.connected(other.call_sid)).verbs == ["Say", "Hangup"]
+        record = await house.settled(other.call_sid)
+        assert record["end_reason"] == "api-error"
+        assert record["conversation_state"] == "finished"
+        await is_unharmed(house, stream)

@@ -73,7 +73,7 @@ async def test_the_gateway_hangs_up_once_after_the_last_word_and_then_closes(
 
 
 async def _never(request: web.Request) -> web.StreamResponse:
-    while request.transport is not None:
+    while request.transport is not None:  # noqa: ASYNC110 - aiohttp tells nobody
         await asyncio.sleep(0.02)
     return web.Response()
 

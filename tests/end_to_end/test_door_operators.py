@@ -100,11 +100,9 @@ async def test_the_numbers_follow_a_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", ["info", "debug"])
 async def test_the_log_names_the_call_and_gives_nothing_away(tmp_path: Path, level: str) -> None:
     numbers = {"From": "+15558675309", "To": "+15552368000", "CallerName": "Ada Quill"}
-    async with open_grounds(tmp_path, LOG_LEVEL=level) as grounds:
+    async with open_grounds(tmp_path, env={"LOG_LEVEL": level}) as grounds:
         async with grounds.served() as (house, process):
-            sid = None
-            answer = await house.carrier.voice("CA" + "5" * 32, **numbers)
-            sid, url = "CA" + "5" * 32, answer.stream_url
+            sid, url = await house.answered(**numbers)
             async with house.socket(url, sid) as stream:
                 await stream.start()
                 await house.listening(sid)
@@ -131,7 +129,7 @@ async def test_the_log_names_the_call_and_gives_nothing_away(tmp_path: Path, lev
 
 
 async def test_the_answer_of_the_record_is_not_for_everybody(tmp_path: Path) -> None:
-    async with open_house(tmp_path, GATEWAY_ADMIN_TOKEN="a-long-admin-token") as house:
+    async with open_house(tmp_path, env={"GATEWAY_ADMIN_TOKEN": "a-long-admin-token"}) as house:
         url = f"{house.target.connect_to}/v1/calls"
         for headers, status in (
             ({}, 401),

@@ -48,7 +48,7 @@ class FaultyStore:
 
         async def asked(*args: Any, **kwargs: Any) -> Any:
             self.asked.append(name)
-            while name in self.hanging:
+            while name in self.hanging:  # noqa: ASYNC110 - a set the test changes
                 await asyncio.sleep(0.01)
             if name in self.failing:
                 raise StoreError("a fault was asked for")
@@ -183,14 +183,14 @@ async def test_a_conversation_that_could_not_be_stored_at_once_is_stored_and_fin
         assert record["conversation_state"] == "finished"
 
 
-async def test_a_token_that_cannot_be_renewed_in_time_gives_busy_and_the_call_lives(
+async def test_a_live_call_gets_its_new_token_although_the_store_is_late(
     tmp_path: Path, stores: list[FaultyStore], hurry: Callable[[], None]
 ) -> None:
     async with open_house(tmp_path) as house, house.on_the_line() as stream:
         await stream.hears()
         hurry()
         stores[0].hanging = {"renew_token"}
-        assert (await house.carrier.voice(stream.call_sid)).busy
+        assert not (await house.carrier.voice(stream.call_sid)).busy
         stores[0].hanging = set()
         await house.listening(stream.call_sid)
         await stream.stop()

@@ -114,19 +114,21 @@ async def test_streamdouble_is_understood_by_the_real_engines(
 ) -> None:
     engines = await asyncio.to_thread(load_engines, "speech")
     options = SandboxOptions(revision="2026-04", think_ms=30)
-    async with open_grounds(
-        tmp_path, options, recogniser=engines.recogniser, voice=engines.voice
-    ) as grounds:
-        async with grounds.served() as (house, process):
-            steps = (WaitFor("quiet"), says(FIRST), Wait(4.0), WaitFor("quiet"), says(SECOND))
-            result = await call(house, monkeypatch, *steps, Wait(4.0))
-            is_clean(result)
-            understood, _ = await held(house, result.identity.call_sid)
+    async with (
+        open_grounds(
+            tmp_path, options, recogniser=engines.recogniser, voice=engines.voice
+        ) as grounds,
+        grounds.served() as (house, process),
+    ):
+        steps = (WaitFor("quiet"), says(FIRST), Wait(4.0), WaitFor("quiet"), says(SECOND))
+        result = await call(house, monkeypatch, *steps, Wait(4.0))
+        is_clean(result)
+        understood, _ = await held(house, result.identity.call_sid)
 
-            assert len(understood) == 2
-            for name, text in zip((FIRST, SECOND), understood, strict=True):
-                assert word_errors(WORDS[name], text).rate <= 0.25, text
-            assert process.complaints() == []
+        assert len(understood) == 2
+        for name, text in zip((FIRST, SECOND), understood, strict=True):
+            assert word_errors(WORDS[name], text).rate <= 0.25, text
+        assert process.complaints() == []
 
 
 async def test_streamdouble_presses_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,16 +146,18 @@ async def test_streamdouble_interrupts_although_it_never_echoes_what_was_cleared
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = SandboxOptions(think_ms=30)
-    async with open_grounds(tmp_path, options, voice=BriefVoice(1300)) as grounds:
-        async with grounds.served() as (house, _):
-            steps = (WaitFor("audio"), Wait(0.5), says(FIRST), THINKS, WaitFor("quiet"))
-            result = await call(house, monkeypatch, *steps)
-            is_clean(result)
-            record = await house.settled(result.identity.call_sid)
+    async with (
+        open_grounds(tmp_path, options, voice=BriefVoice(1300)) as grounds,
+        grounds.served() as (house, _),
+    ):
+        steps = (WaitFor("audio"), Wait(0.5), says(FIRST), THINKS, WaitFor("quiet"))
+        result = await call(house, monkeypatch, *steps)
+        is_clean(result)
+        record = await house.settled(result.identity.call_sid)
 
-            assert result.clears_received == 1
-            assert record["turns"][0]["interrupted"] is True
-            assert record["turns"][1]["kind"] == "voice"
+        assert result.clears_received == 1
+        assert record["turns"][0]["interrupted"] is True
+        assert record["turns"][1]["kind"] == "voice"
 
 
 async def test_streamdouble_hangs_up_without_a_word(

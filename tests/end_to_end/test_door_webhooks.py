@@ -73,7 +73,7 @@ async def test_a_secret_that_is_not_ours_signs_nothing(tmp_path: Path) -> None:
 async def test_while_the_auth_token_rotates_both_the_old_and_the_new_one_sign(
     tmp_path: Path,
 ) -> None:
-    async with open_house(tmp_path, TWILIO_AUTH_TOKEN=f"{'e' * 32},{TOKEN}") as house:
+    async with open_house(tmp_path, env={"TWILIO_AUTH_TOKEN": f"{'e' * 32},{TOKEN}"}) as house:
         old, new = house.carrier, Carrier(house.http, house.carrier.reached_at, token="e" * 32)
         sid = new_call_sid()
 
@@ -129,14 +129,16 @@ async def test_a_body_beyond_all_measure_is_refused(tmp_path: Path) -> None:
 
 
 async def test_the_voice_url_is_not_for_browsers(tmp_path: Path) -> None:
-    async with open_house(tmp_path) as house:
-        async with house.http.get(f"{house.carrier.reached_at}/twilio/voice") as answer:
-            assert answer.status == 405
+    async with (
+        open_house(tmp_path) as house,
+        house.http.get(f"{house.carrier.reached_at}/twilio/voice") as answer,
+    ):
+        assert answer.status == 405
 
 
 async def test_behind_a_tls_proxy_only_the_configured_public_url_counts(tmp_path: Path) -> None:
     public = "https://phones.example/gw/v2"
-    async with open_house(tmp_path, GATEWAY_PUBLIC_URL=public + "/") as house:
+    async with open_house(tmp_path, env={"GATEWAY_PUBLIC_URL": public + "/"}) as house:
         carrier, sid = house.carrier, new_call_sid()
         carrier.public = public
         proxy = {
@@ -217,7 +219,7 @@ async def test_a_public_url_with_characters_of_markup_still_gives_clean_markup(
     tmp_path: Path,
 ) -> None:
     public = "https://phones.example/a&b'c"
-    async with open_house(tmp_path, GATEWAY_PUBLIC_URL=public) as house:
+    async with open_house(tmp_path, env={"GATEWAY_PUBLIC_URL": public}) as house:
         sid = new_call_sid()
         answer = await house.carrier.voice(sid)
 
@@ -276,24 +278,22 @@ async def test_a_live_call_gets_a_new_token_once_its_first_is_used(tmp_path: Pat
 
 
 async def test_a_token_that_expired_unused_is_replaced_while_the_call_lives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    async with open_house(tmp_path, token_seconds=0.8) as house:
-        sid, first = await house.answered()
-        ticket = house.gateway.switchboard._tickets[sid]
-        ticket.expires = 0.0
+    async with open_house(tmp_path, token_seconds=2.0) as house, house.on_the_line() as stream:
+        sid = stream.call_sid
+        await house.listening(sid)
+        expired = (await house.carrier.voice(sid)).stream_url
+        await asyncio.sleep(2.1)
+        fresh = (await house.carrier.voice(sid)).stream_url
 
-        second = (await house.carrier.voice(sid)).stream_url
-
-        assert second != first
-        assert await house.carrier.refusal(first) == 403
-        async with house.socket(second, sid) as stream:
-            await stream.start()
-            # the new token's life counts: the call outlives the first one's
-            await stream.hears(4000)
-            await asyncio.sleep(1.0)
-            assert (await house.record(sid))["status"] != "ending"
-            await stream.stop()
+        assert fresh != expired
+        assert await house.carrier.refusal(expired) == 403
+        async with house.socket(fresh, sid) as second:
+            await second.start()
+            await house.until(sid, lambda record: record["stream_sid"] == second.sid)
+            assert (await house.record(sid))["status"] == "listening"
+            await second.stop()
 
 
 async def test_an_ended_call_is_only_hung_up(tmp_path: Path) -> None:

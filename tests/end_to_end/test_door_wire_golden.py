@@ -82,9 +82,11 @@ async def test_sound_of_any_format_leaves_as_plain_mulaw(
 ) -> None:
     options = SandboxOptions(think_ms=30, voice_format=voice_format, voice_rate=24_000)
     rate = {"AMIGO_AUDIO_RATE": "24000"}
-    async with open_house(tmp_path, options, voice=BriefVoice(700), **rate) as house:
-        async with house.on_the_line() as stream:
-            await a_greeting(house, stream)
+    async with (
+        open_house(tmp_path, options, voice=BriefVoice(700), env=rate) as house,
+        house.on_the_line() as stream,
+    ):
+        await a_greeting(house, stream)
 
     obeys(stream)
     # two sentences of 700 ms, and what an encoder adds around them
@@ -93,9 +95,11 @@ async def test_sound_of_any_format_leaves_as_plain_mulaw(
 
 async def test_everything_we_send_obeys_the_carriers_rules(tmp_path: Path) -> None:
     ears = TonesRecogniser(["weasels", "goodbye"])
-    async with open_house(tmp_path, recogniser=ears, voice=BriefVoice(700)) as house:
-        async with house.on_the_line() as stream:
-            await a_talk_with_everything(house, stream)
+    async with (
+        open_house(tmp_path, recogniser=ears, voice=BriefVoice(700)) as house,
+        house.on_the_line() as stream,
+    ):
+        await a_talk_with_everything(house, stream)
 
     obeys(stream)
     kinds = [json.loads(text)["event"] for _, text in stream.frames]
