@@ -11,10 +11,10 @@ MINUTES ?= 10
 demo: setup
 	$(BIN)/voice-gateway demo
 
-# Calls in real time wait more than they work: they come last, four at a time, beside nothing heavy.
+# Calls in real time wait more than they work: they come last, six at a time, beside nothing heavy.
 test: lint
 	$(BIN)/python -m pytest -n 2 --ignore tests/end_to_end
-	$(BIN)/python -m pytest -n 4 tests/end_to_end
+	$(BIN)/python -m pytest -n 6 tests/end_to_end
 
 lint: setup
 	$(BIN)/ruff format --check --quiet gateway audio tests tools benchmarks

@@ -68,6 +68,7 @@ async def run_gateway(
     Raises StoreError, ConfigError or OSError when it cannot start.
     """
     clock = clock or SystemClock()
+    _warn_of_no_effect(settings)
     metrics, replica = Metrics(), make_replica()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
@@ -250,6 +251,21 @@ def _switchboard(
             f"{public}/twilio/stream-status",
         ),
     )
+
+
+def _warn_of_no_effect(settings: Settings) -> None:
+    """Say of a setting that is promised but does nothing in this version that it does nothing."""
+    if (
+        settings.gateway_reconnect_seconds
+        != Settings.model_fields["gateway_reconnect_seconds"].default
+    ):
+        fact(
+            _log,
+            "setting.no-effect",
+            level=logging.WARNING,
+            setting="GATEWAY_RECONNECT_SECONDS",
+            meaning="callers of a lost process are not re-connected yet; their conversation is finished",
+        )
 
 
 def _signatures(settings: Settings) -> SignatureCheck | None:

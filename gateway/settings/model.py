@@ -196,7 +196,11 @@ class Settings(_Table):
         "fixed", description="whose conversation: fixed (one call at a time) or pool (leased users)"
     )
     gateway_reconnect_seconds: Seconds = Field(
-        10.0, ge=0, le=600, description="how long an orphaned conversation waits for its caller"
+        10.0,
+        ge=0,
+        le=600,
+        description="how long an orphaned conversation waits for its caller; "
+        "no effect yet, callers are not re-connected",
     )
     gateway_recordings_dir: Path | None = Field(
         None, description="stereo WAV per call (caller left, agent right)"

@@ -413,3 +413,81 @@ def test_max_duration_ends_politely() -> None:
 
     assert [cmd.Phrase.TIME_UP] == stage.phrases()
     assert "max-duration" == stage.session.record.end_reason
+
+
+def test_an_error_event_about_an_empty_message_is_nothing_heard() -> None:
+    stage = Stage().greeted().spoken()
+    stage.tell(ev.TurnClosed(1, ev.Failure(ev.FailureKind.VOID, 400)))
+
+    assert Phase.LISTENING is stage.session.phase
+    assert [] == stage.phrases()
+
+
+def test_keys_over_a_protected_greeting_wait_for_its_end() -> None:
+    stage = Stage(protect_greeting=True)
+    stage.tell(ev.StreamOpened(StreamSid("MZ1")), ev.ConversationOpened(CID))
+    item = stage.replying(0)
+    stage.tell(ev.DigitPressed("4"), ev.DigitPressed("#"))
+
+    assert cmd.ClearSpeech() not in stage.asked
+    stage.tell(ev.ReplyCompleted(0, "m", "i", "Hello", ends=False), ev.TurnClosed(0))
+    assert cmd.SendText(1, "4") in stage.tell(ev.PlaybackDrained(item, 900))
+
+
+def test_keys_stop_the_agent_even_where_speech_may_not() -> None:
+    stage = Stage(barge_in=False).greeted().spoken()
+    stage.replying()
+
+    assert cmd.ClearSpeech() in stage.tell(ev.DigitPressed("1"))
+
+
+def test_a_create_that_never_left_owes_nothing() -> None:
+    stage = Stage()
+    never = ev.TurnClosed(0, ev.Failure(ev.FailureKind.UNREACHABLE, asked=False))
+    stage.tell(never, ev.StreamOpened(StreamSid("MZ1")), ev.CallerGone())
+
+    assert 0 == stage.finishes()
+    assert Phase.ENDED is stage.session.phase
+
+
+def test_a_create_that_was_cut_off_is_looked_for() -> None:
+    stage = Stage()
+    stage.tell(ev.TurnClosed(0, ev.Failure(ev.FailureKind.UNREACHABLE)), ev.CallerGone())
+
+    assert 1 == stage.finishes()
+
+
+def test_a_key_pressed_while_the_agent_thinks_makes_its_answer_a_stale_one() -> None:
+    stage = Stage().greeted().spoken()
+    stage.tell(ev.DigitPressed("7"), ev.DigitPressed("#"))
+
+    assert [] == stage.tell(ev.ReplyAudio(1))
+    stage.tell(ev.ReplyCompleted(1, "m", "i", "t", ends=False))
+    assert cmd.SendText(2, "7") in stage.tell(ev.TurnClosed(1))
+
+
+def test_a_broken_part_is_apologised_for() -> None:
+    stage = Stage().greeted()
+    stage.tell(ev.Broken())
+
+    assert [cmd.Phrase.APOLOGY] == stage.phrases()
+    assert "api-error" == stage.session.record.end_reason
+
+
+def test_a_stalled_reply_is_cut_and_sent_again() -> None:
+    stage = Stage(stall_seconds=20.0, max_dead_air_ms=600_000).greeted().spoken()
+    stage.replying()
+
+    assert cmd.CloseTurn(1) in stage.wait(20.1)
+    stage.tell(ev.TurnClosed(1, ev.Failure(ev.FailureKind.CLOSED)))
+    assert cmd.RetryTurn(1) in stage.wait(0.1)
+
+
+def test_a_new_stream_of_the_same_call_goes_on_with_the_reply() -> None:
+    stage = Stage().greeted().spoken()
+    stage.replying()
+
+    again = stage.tell(ev.StreamOpened(StreamSid("MZ2")))
+
+    assert cmd.ClearSpeech() in again
+    assert 1 == sum(isinstance(command, cmd.SayReply) for command in again)
