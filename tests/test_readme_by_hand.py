@@ -86,7 +86,10 @@ def test_the_three_terminals_work_as_written(tmp_path: Path) -> None:
         script = script.replace("sandbox --env", f"sandbox --env --port {ports['8090']}")
         # as typed at a prompt: the shell gives way to what it started
         return re.sub(
-            r"^(\S*voice-gateway (?:serve|sandbox)\b(?! --env).*)$", r"exec \1", script, flags=re.M
+            r"^(\S*voice-gateway (?:serve|sandbox)\b(?! --env).*)$",
+            r"exec \1",
+            script,
+            flags=re.MULTILINE,
         )
 
     log = tmp_path / "log"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +13,8 @@ from audio.endpoint import Offset, Onset, Signal, Voiced
 from audio.types import FRAME_SAMPLES, SILENCE_DBFS, Pcm
 from gateway.bridge.ears import Ears
 from gateway.call import events as ev
+
+Script = dict[int, tuple[Signal, ...]]
 
 STREAM = random.Random(7).randbytes(FRAME_SAMPLES * 3000)
 
@@ -33,7 +35,7 @@ class Scripted:
 
 def listen(
     script: Mapping[int, tuple[Signal, ...]],
-    messages: list[tuple[bytes, int | None]],
+    messages: Sequence[tuple[bytes, int | None]],
     **options: int,
 ) -> tuple[Ears, list[ev.Event], Scripted]:
     events: list[ev.Event] = []
@@ -56,7 +58,7 @@ def pcm_of(first: int, last: int) -> bytes:
 
 def test_an_utterance_begins_with_its_pre_roll_and_holds_every_frame_to_its_end() -> None:
     onset, decided, ended = 50, 54, 100
-    script = {
+    script: Script = {
         decided: (Onset(onset * 160, decided * 160),),
         ended: (Offset(onset * 160, 65 * 160, ended * 160),),
     }
@@ -69,7 +71,7 @@ def test_an_utterance_begins_with_its_pre_roll_and_holds_every_frame_to_its_end(
 
 
 def test_the_end_tells_when_speech_was_last_received() -> None:
-    script = {54: (Onset(50 * 160, 54 * 160),), 100: (Offset(50 * 160, 65 * 160, 100 * 160),)}
+    script: Script = {54: (Onset(50 * 160, 54 * 160),), 100: (Offset(50 * 160, 65 * 160, 100 * 160),)}
 
     _, events, _ = listen(script, frames(0, 101))
 
@@ -80,7 +82,7 @@ def test_the_end_tells_when_speech_was_last_received() -> None:
 
 
 def test_milestones_are_passed_on() -> None:
-    script = {10: (Onset(8 * 160, 1600),), 20: (Voiced(240, 3200),), 31: (Voiced(450, 4960),)}
+    script: Script = {10: (Onset(8 * 160, 1600),), 20: (Voiced(240, 3200),), 31: (Voiced(450, 4960),)}
 
     _, events, _ = listen(script, frames(0, 40))
 
@@ -88,7 +90,7 @@ def test_milestones_are_passed_on() -> None:
 
 
 def test_the_cap_splits_without_losing_a_sample() -> None:
-    script = {10: (Onset(9 * 160, 1600),)}
+    script: Script = {10: (Onset(9 * 160, 1600),)}
 
     ears, events, _ = listen(script, frames(0, 400), pre_roll_ms=0, max_utterance_ms=2000)
 

@@ -53,12 +53,15 @@ class Served:
 
     def logged(self, event: str) -> list[Message]:
         """The lines of its log about one event."""
-        lines = (line for line in self.log.read_text().splitlines() if line.startswith("{"))
-        return [line for line in map(json.loads, lines) if line["event"] == event]
+        return [line for line in self._lines() if line["event"] == event]
 
     def complaints(self) -> list[Message]:
-        lines = (line for line in self.log.read_text().splitlines() if line.startswith("{"))
-        return [line for line in map(json.loads, lines) if line["level"] in {"error", "critical"}]
+        return [line for line in self._lines() if line["level"] in {"error", "critical"}]
+
+    def _lines(self) -> list[Message]:
+        # what stands behind the last newline is still being written
+        whole = self.log.read_text().split("\n")[:-1]
+        return [json.loads(line) for line in whole if line.startswith("{")]
 
     async def exit_status(self, seconds: float = 20.0) -> int:
         async with asyncio.timeout(seconds):

@@ -115,9 +115,9 @@ async def test_the_log_names_the_call_and_gives_nothing_away(tmp_path: Path, lev
                 await house.carrier.refusal(url)
                 await stream.stop()
             record = await house.settled(sid)
-            log = process.log.read_text()
+            ended = await eventually(lambda: process.logged("call.ended"))
+        log = process.log.read_text()
 
-        ended = process.logged("call.ended")
         assert [line["call_sid"] for line in ended] == [sid]
         assert [line["conversation_id"] for line in ended] == [record["conversation_id"]]
         token = url.rpartition("/")[2]
