@@ -71,7 +71,10 @@ def test_an_utterance_begins_with_its_pre_roll_and_holds_every_frame_to_its_end(
 
 
 def test_the_end_tells_when_speech_was_last_received() -> None:
-    script: Script = {54: (Onset(50 * 160, 54 * 160),), 100: (Offset(50 * 160, 65 * 160, 100 * 160),)}
+    script: Script = {
+        54: (Onset(50 * 160, 54 * 160),),
+        100: (Offset(50 * 160, 65 * 160, 100 * 160),),
+    }
 
     _, events, _ = listen(script, frames(0, 101))
 
@@ -82,7 +85,11 @@ def test_the_end_tells_when_speech_was_last_received() -> None:
 
 
 def test_milestones_are_passed_on() -> None:
-    script: Script = {10: (Onset(8 * 160, 1600),), 20: (Voiced(240, 3200),), 31: (Voiced(450, 4960),)}
+    script: Script = {
+        10: (Onset(8 * 160, 1600),),
+        20: (Voiced(240, 3200),),
+        31: (Voiced(450, 4960),),
+    }
 
     _, events, _ = listen(script, frames(0, 40))
 
