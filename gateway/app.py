@@ -31,7 +31,7 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.carriers.twilio.wire import TwilioWire
 from gateway.clock import Clock, SystemClock
-from gateway.errors import StoreError
+from gateway.errors import BadSetting, ConfigError, StoreError
 from gateway.ids import UserId
 from gateway.log import fact
 from gateway.metrics import Metrics, watched_loop
@@ -65,7 +65,7 @@ async def run_gateway(
 ) -> AsyncIterator[Gateway]:
     """Serve until the context is left; `Gateway.switchboard.drain` ends calls politely before that.
 
-    Raises StoreError, ConfigError or OSError when it cannot start.
+    Raises StoreError or ConfigError when it cannot start.
     """
     clock = clock or SystemClock()
     _warn_of_no_effect(settings)
@@ -338,9 +338,17 @@ async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.gateway_host, settings.gateway_port)
-        await site.start()
+        await _bind(runner, settings.gateway_host, settings.gateway_port)
         host, port = runner.addresses[0][:2]
         yield str(host), int(port)
     finally:
         await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        problem = f"cannot listen on {host}:{port}: {reason}"
+        raise ConfigError([BadSetting("GATEWAY_PORT", problem)]) from error

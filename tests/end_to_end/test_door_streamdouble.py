@@ -42,7 +42,7 @@ def says(name: str) -> Say:
 async def call(house: House, monkeypatch: pytest.MonkeyPatch, *steps: Step) -> SessionResult:
     """Our webhook, signed; then its call, with the signature of the socket wrapped around it."""
     identity = StreamIdentity(account_sid=ACCOUNT, call_sid=new_call_sid())
-    url = (await house.carrier.voice(identity.call_sid)).stream_url
+    _, url = await house.answered(identity.call_sid)
     headers = {"X-Twilio-Signature": house.carrier.sign(url)}
     monkeypatch.setattr(
         streamdouble.session.websockets,

@@ -178,12 +178,12 @@ async def test_a_public_address_that_answers_otherwise_is_a_warning(
 
     app, status = web.Application(), 200
     app.router.add_get("/healthz", healthz)
-    monkeypatch.setattr("gateway.settings.values.is_loopback_name", lambda _: False)
     async with TestServer(app) as server:
         public = {"GATEWAY_PUBLIC_URL": str(server.make_url("")).rstrip("/")}
         settings = settings_for(tmp_path, sandbox).model_copy(
             update={"gateway_public_url": public["GATEWAY_PUBLIC_URL"]}
         )
+        monkeypatch.setattr("gateway.settings.values.is_loopback_name", lambda _: False)
         well = (await look(settings))["public URL"]
         status = 502
         ill = (await look(settings))["public URL"]
