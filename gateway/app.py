@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from aiohttp import web
@@ -106,7 +108,7 @@ async def run_gateway(
         tasks.start(recovery.run(), "recovery")
         await stack.enter_async_context(watched_loop(metrics))
         if settings.gateway_recordings_dir is not None:
-            await asyncio.to_thread(mend, settings.gateway_recordings_dir)
+            await asyncio.to_thread(_prepare_recordings, settings.gateway_recordings_dir)
         doors = Doors(
             switchboard=switchboard,
             store=store,
@@ -266,6 +268,18 @@ def _warn_of_no_effect(settings: Settings) -> None:
             setting="GATEWAY_RECONNECT_SECONDS",
             meaning="callers of a lost process are not re-connected yet; their conversation is finished",
         )
+
+
+def _prepare_recordings(directory: Path) -> None:
+    """Make sure that recordings can be written, and finish those a crash left behind."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        problem = f"cannot write to {directory}: {error.strerror}"
+        raise ConfigError([BadSetting("GATEWAY_RECORDINGS_DIR", problem)]) from error
+    mend(directory)
 
 
 def _signatures(settings: Settings) -> SignatureCheck | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from typing import Final
 
@@ -35,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     command = importlib.import_module(f"gateway.commands.{args.command}")
     try:
-        return int(command.run(args))
+        status = int(command.run(args))
+        sys.stdout.flush()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return USAGE_ERROR
@@ -44,6 +46,11 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read us has had enough; the interpreter must not try to write the rest at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:

@@ -68,7 +68,7 @@ def fact(
 
 
 def mask_number(number: str) -> str:
-    """Return a number or address of a caller, fit for a log: `+1555***1111`, `***`, `sip:***@host`."""
+    """Return a number or address of a caller, fit for a log: `+15***11`, `***`, `sip:***@host`."""
     if "@" in number:
         scheme, colon, _ = number.rpartition("@")[0].partition(":")
         return f"{scheme if colon else ''}{colon}***@{number.rpartition('@')[2]}"
@@ -77,7 +77,7 @@ def mask_number(number: str) -> str:
         return number  # `anonymous`, `restricted`
     if digits < 10:
         return "***"
-    return f"{number[: min(5, len(number) - 7)]}***{number[-4:]}"
+    return f"{number[:3]}***{number[-2:]}"
 
 
 class _Redactor:

@@ -33,6 +33,9 @@ from gateway.log import bind_call, fact
 
 _log = logging.getLogger(__name__)
 
+HANG_UP_PATIENCE = 2.0
+"""Seconds the carrier's REST may take before the socket is closed, which ends the call as well."""
+
 
 class Bridge:
     """The call between one caller and the agent."""
@@ -163,7 +166,7 @@ class Bridge:
         if self.tape is not None:
             self.tape.caller(payload, now)
             if self.tape.due:
-                self._child(self.tape.flush(now), "tape")
+                self._child(self._flush_tape(self.tape, now), "tape")
         try:
             self.ears.hear(payload, timestamp_ms, now)
         except Exception:  # noqa: BLE001 - the door of a call: deaf is no reason to be silent
@@ -319,9 +322,12 @@ class Bridge:
     async def _hang_up(self) -> None:
         """Order the carrier to end the call; with or without it, closing the socket ends it too."""
         try:
-            await self._house.remote.hang_up(CallSid(self.record.call_sid))
+            async with asyncio.timeout(HANG_UP_PATIENCE):
+                await self._house.remote.hang_up(CallSid(self.record.call_sid))
         except CarrierError as error:
             fact(_log, "carrier.hang-up-failed", level=logging.WARNING, status=error.status)
+        except TimeoutError:
+            fact(_log, "carrier.hang-up-late", level=logging.WARNING)
         self._emit(ev.LineClosed())
 
     def _close_line(self) -> None:
@@ -330,6 +336,15 @@ class Bridge:
         self.ears.close()
         if line is not None:
             self._child(line.close(1000), "close line")
+
+    async def _flush_tape(self, tape: Tape, now: float) -> None:
+        """A full or missing disk costs the recording, not the call."""
+        try:
+            await tape.flush(now)
+        except OSError as error:
+            if self.tape is not None:
+                self.tape = None
+                fact(_log, "recording.given-up", level=logging.ERROR, reason=error.strerror)
 
     async def _finish_tape(self, tape: Tape) -> None:
         try:

@@ -120,7 +120,7 @@ class Switchboard:
             return await self._answer_again(bridge)
         if self.draining or self.full or self._tasks is None:
             known = await self._known(incoming.call_sid)
-            return known or self._refused(incoming, "capacity")
+            return known or self._refused(incoming, "draining" if self.draining else "capacity")
         return await self._admit(incoming, self._tasks)
 
     async def _answer_again(self, bridge: Bridge) -> Answer:

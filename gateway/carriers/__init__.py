@@ -133,6 +133,11 @@ LineEvent: TypeAlias = (
 class Wire(Protocol):
     """One stream's codec: text in, events out, text back. It holds no socket and never waits."""
 
+    @property
+    def sequence_breaks(self) -> int:
+        """How often the carrier's numbering of messages jumped."""
+        ...
+
     def receive(self, text: str) -> LineEvent:
         """Read one message; never raises."""
         ...

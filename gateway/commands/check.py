@@ -54,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found; 0 nothing failed, 1 something did, 2 the settings are wrong."""
+    """Print what was found; 1 when something failed. Wrong settings raise `ConfigError`."""
     from gateway.settings import Needs, load_settings
 
     if args.fix and not args.number:
@@ -63,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = load_settings(needs=Needs.SERVE, config=args.config)
     except ConfigError as error:
-        wrong = [Finding(problem.name, "fail", problem.problem) for problem in error.problems]
-        _tell(wrong, as_json=args.json)
-        return 2
+        if args.json:
+            _tell_json([Finding(wrong.name, "fail", wrong.problem) for wrong in error.problems])
+        raise
     findings = asyncio.run(_look(settings, args.number, fix=args.fix, silent=args.json))
     if args.json:
-        _tell(findings, as_json=True)
+        _tell_json(findings)
     return 1 if any(finding.verdict == "fail" for finding in findings) else 0
 
 
@@ -80,19 +80,19 @@ async def _look(
         async for finding in found:
             findings.append(finding)
             if not silent:
-                _tell([finding], as_json=False)
+                _tell(finding)
     return findings
 
 
-def _tell(findings: list[Finding], *, as_json: bool) -> None:
-    if as_json:
-        failed = any(finding.verdict == "fail" for finding in findings)
-        print(json.dumps({"ok": not failed, "findings": [asdict(f) for f in findings]}, indent=2))
-        return
-    for finding in findings:
-        print(f"{finding.verdict:<4}  {finding.subject}: {finding.detail}", flush=True)
-        if finding.fix:
-            print(f"      -> {finding.fix}", flush=True)
+def _tell(finding: Finding) -> None:
+    print(f"{finding.verdict:<4}  {finding.subject}: {finding.detail}", flush=True)
+    if finding.fix:
+        print(f"      -> {finding.fix}", flush=True)
+
+
+def _tell_json(findings: list[Finding]) -> None:
+    failed = any(finding.verdict == "fail" for finding in findings)
+    print(json.dumps({"ok": not failed, "findings": [asdict(f) for f in findings]}, indent=2))
 
 
 async def examine(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -49,7 +49,7 @@ class Given:
     """One value as it was given, before validation."""
 
     option: Option
-    value: object
+    value: object = field(repr=False)
     name: str
     """As the operator wrote it: a variable, a TOML key, an option."""
     origin: Origin

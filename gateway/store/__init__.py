@@ -51,8 +51,8 @@ def store_path(url: str) -> Path:
     path = url.removeprefix(SQLITE)
     if not path or path == ":memory:" or path.endswith("/"):
         raise ValueError("names no file; calls must survive this process")
-    if "?" in path or "#" in path:
-        raise ValueError("must not have a query or a fragment")
+    if "?" in path or "#" in path or not path.isprintable():
+        raise ValueError("must not have a query, a fragment or control characters")
     return Path(path)
 
 

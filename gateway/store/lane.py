@@ -131,7 +131,7 @@ class Lane:
     def _main(self) -> None:
         try:
             connection = self._connect()
-        except (sqlite3.Error, OSError, StoreError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the one who opens waits for it
             self._tell(self._set_opened, _translated(error))
             return
         self._tell(self._set_opened, None)

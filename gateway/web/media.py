@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 MAX_MESSAGE: Final = 64 * 1024
 """Characters; a media message of 20 ms has 400. Longer ones are thrown away unread."""
-MAX_FRAME_BYTES: Final = 1024 * 1024
+MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Above this a message is not even taken in: the socket closes with 1009."""
 START_SECONDS: Final = 5.0
 """From the upgrade to `start`."""
@@ -135,6 +135,8 @@ class _Stream:
                 await self._listen()
         finally:
             self._bridge.lost(self._line)
+            if self._wire.sequence_breaks:
+                fact(_log, "media.sequence-breaks", count=self._wire.sequence_breaks)
             await self._line.close()
 
     async def _start(self) -> bool:
@@ -170,6 +172,9 @@ class _Stream:
             return await self._rare(Malformed("binary"))
         if message.type is WSMsgType.ERROR:
             self._count("socket-error")
+            self._tell_once(
+                "media.socket-error", str(self._socket.exception())[:100], logging.WARNING
+            )
         return False
 
     async def _rare(self, event: LineEvent) -> bool:

@@ -281,19 +281,21 @@ async def test_the_command_prints_a_line_for_each_finding(
     assert any(line.startswith("      -> for more, set GATEWAY_IDENTITY=pool") for line in lines)
 
 
-def test_wrong_settings_are_findings_and_exit_with_2(
+def test_wrong_settings_are_named_and_exit_with_2(
     set_environment: SetEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_environment({"GATEWAY_PORT": "x"})
 
+    assert main(["check"]) == 2
+    text = capsys.readouterr()
     assert main(["check", "--json"]) == 2
     document = json.loads(capsys.readouterr().out)
-    assert main(["check"]) == 2
-    text = capsys.readouterr().out
 
+    assert text.out == ""
+    assert "GATEWAY_PORT: 'x' is not a whole number" in text.err.splitlines()
     names = {found["subject"] for found in document["findings"]}
     assert {"GATEWAY_PORT", "AMIGO_API_KEY", "GATEWAY_PUBLIC_URL"} <= names
-    assert "fail  GATEWAY_PORT: 'x' is not a whole number" in text
+    assert not document["ok"]
 
 
 def test_mending_needs_to_know_which_number(

@@ -190,6 +190,7 @@ def test_no_way_of_showing_settings_shows_a_secret() -> None:
 
     assert "hush" not in repr(effective.settings)
     assert "hush" not in str(effective.settings)
+    assert "hush" not in repr(effective)
     assert "hush" not in repr(effective.entries())
     assert set(effective.settings.secrets()) == {"hush-key", "hush-a", "hush-b", "hush-s", "hush-t"}
 

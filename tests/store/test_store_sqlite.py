@@ -75,6 +75,14 @@ async def test_a_place_that_cannot_hold_a_file_is_refused_in_words(
                 pass
 
 
+async def test_whatever_keeps_a_file_from_opening_reaches_the_one_who_opens(
+    clock: JumpClock,
+) -> None:
+    with pytest.raises(ValueError, match="null byte"):
+        async with open_sqlite(Path("a\0b.db"), clock):
+            pass
+
+
 async def test_who_only_looks_makes_no_file(path: Path, url: str, clock: JumpClock) -> None:
     with pytest.raises(StoreError, match="no store"):
         async with open_store(url, clock, must_exist=True):
@@ -101,6 +109,12 @@ def test_a_store_url_names_a_file(url: str, expected: Path) -> None:
 )
 def test_a_url_without_a_file_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"expected sqlite:///PATH|names no file"):
+        store_path(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///a?mode=ro", "sqlite:///a#b", "sqlite:///a\0b"])
+def test_a_url_with_more_than_a_file_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="query, a fragment or control"):
         store_path(url)
 
 
