@@ -153,12 +153,13 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     amigo = urlsplit(settings.amigo_base_url)
     if amigo.scheme == "http" and not is_loopback_name(amigo.hostname or ""):
         yield Finding("AMIGO_BASE_URL", "warn", "keys and speech travel in clear", "use https://")
-    for name, path in (
-        ("GATEWAY_RECORDINGS_DIR", settings.gateway_recordings_dir),
-        ("GATEWAY_PLAYBACK__PHRASES_DIR", settings.playback.phrases_dir),
-    ):
-        if path is not None and not path.is_dir():
-            yield Finding(name, "warn", f"{str(path)!r} is not a directory", "make it")
+    recordings, phrases = settings.gateway_recordings_dir, settings.playback.phrases_dir
+    if recordings is not None and recordings.exists() and not recordings.is_dir():
+        name = "GATEWAY_RECORDINGS_DIR"
+        yield Finding(name, "fail", f"{str(recordings)!r} is not a directory", "name another")
+    if phrases is not None and not phrases.is_dir():
+        name = "GATEWAY_PLAYBACK__PHRASES_DIR"
+        yield Finding(name, "fail", f"{str(phrases)!r} is not a directory", "make it, or unset it")
 
 
 # ---------------------------------------------------------------- Amigo

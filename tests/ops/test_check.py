@@ -156,16 +156,31 @@ async def test_what_is_risky_is_said(tmp_path: Path, sandbox: str) -> None:
     risky = {
         "GATEWAY_INSECURE": "true",
         "GATEWAY_ADMIN_TOKEN": "short",
-        "GATEWAY_RECORDINGS_DIR": str(tmp_path / "absent"),
         "AMIGO_USER_POOL": "a,b",
     }
 
     found = await look(settings_for(tmp_path, sandbox, **risky))
 
-    for subject in ("signatures", "admin token", "GATEWAY_RECORDINGS_DIR", "identity"):
+    for subject in ("signatures", "admin token", "identity"):
         assert found[subject].verdict == "warn"
         assert found[subject].fix
     assert "AMIGO_USER_POOL" in found["identity"].detail
+
+
+async def test_directories_that_cannot_be_used_fail(tmp_path: Path, sandbox: str) -> None:
+    (tmp_path / "file").write_text("")
+    wrong = {
+        "GATEWAY_RECORDINGS_DIR": str(tmp_path / "file"),
+        "GATEWAY_PLAYBACK__PHRASES_DIR": str(tmp_path / "absent"),
+    }
+
+    found = await look(settings_for(tmp_path, sandbox, **wrong))
+    made_at_start = await look(
+        settings_for(tmp_path, sandbox, GATEWAY_RECORDINGS_DIR=str(tmp_path / "absent"))
+    )
+
+    assert [found[name].verdict for name in wrong] == ["fail", "fail"]
+    assert "GATEWAY_RECORDINGS_DIR" not in made_at_start
 
 
 async def test_a_public_address_that_answers_otherwise_is_a_warning(
@@ -241,6 +256,17 @@ async def test_a_number_that_is_not_ours_or_ruled_by_an_application_fails(
     assert (await look(settings, "+15559999999"))["carrier number"].verdict == "fail"
     assert "AP1" in (await look(settings, NUMBER, fix=True))["carrier number"].detail
     assert not numbers.changes
+
+
+async def test_a_carrier_that_does_not_answer_fails_and_names_no_token(
+    tmp_path: Path, sandbox: str
+) -> None:
+    settings = settings_for(tmp_path, sandbox, TWILIO_AUTH_TOKEN="hush-hush")
+
+    found = (await look(settings, NUMBER))["carrier number"]
+
+    assert found.verdict == "fail"
+    assert "hush" not in found.detail + found.fix
 
 
 # ---------------------------------------------------------------- the command
