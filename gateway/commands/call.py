@@ -29,7 +29,8 @@ What is said is said in the order of the options, each when it is the caller's t
 carrier does with TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, over GATEWAY_PUBLIC_URL where it is set;
 both are read from the environment and from .env, like the gateway's own. Where TWILIO_API_BASE_URL
 is an http address of this machine, the carrier's REST interface is played there during the call.
-Exit status: 0 all said and answered, no rule of the carrier broken; 1 not so; 2 usage."""
+Exit status: 0 all said and answered, no rule of the carrier broken; 1 not so; 2 usage. Where the
+gateway's record can be read (GATEWAY_ADMIN_TOKEN), it must say so too; otherwise sound alone is judged."""
 
 KEYS: Final = re.compile(r"[0-9*#A-D]+")
 
@@ -113,6 +114,7 @@ async def _call(plan: CallPlan, target: GatewayTarget, settings: Settings, *, as
     from gateway.simulator import place_call
     from gateway.simulator.record import fetch_record
     from gateway.simulator.report import as_json as document
+    from gateway.simulator.result import record_complaints
 
     async with _rest(settings) as rest:
         result = await place_call(plan, target, rest=rest, watch=_tell)
@@ -120,9 +122,13 @@ async def _call(plan: CallPlan, target: GatewayTarget, settings: Settings, *, as
     if result.stream_sids:
         found = await fetch_record(target.connect_to, result.call_sid, settings.gateway_admin_token)
         if isinstance(found, str):
-            print(f"without the gateway's own record: {found}", file=sys.stderr)
+            print(
+                f"judging sound alone, without the gateway's own record: {found}", file=sys.stderr
+            )
         else:
             record = found
+            broken = record_complaints(result, found, hang_up_after=plan.hang_up_after)
+            result = replace(result, problems=(*result.problems, *broken))
     if as_json:
         print(json.dumps(document(result, record), indent=2))
     else:
@@ -131,9 +137,10 @@ async def _call(plan: CallPlan, target: GatewayTarget, settings: Settings, *, as
 
 
 def _print_report(result: CallResult, record: Record | None) -> None:
-    from gateway.simulator.report import transcript, verdict
+    from gateway.simulator.report import LEGEND, transcript, verdict
 
-    lines = [*transcript(result, record), *verdict(result)]
+    lines = [LEGEND] if record else []
+    lines += [*transcript(result, record), *verdict(result, record)]
     if result.recording:
         lines.append(f"recording: {result.recording} (caller left, agent right)")
     print("\n".join(["", *lines]))

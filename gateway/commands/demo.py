@@ -186,10 +186,14 @@ class Held:
 
     def problems(self) -> Iterator[str]:
         """Why the demonstration does not count; nothing when it does."""
+        from gateway.simulator.result import record_complaints
+
         yield from self.result.problems
         yield from (f"broken rule {violation}" for violation in self.result.violations)
         if isinstance(self.record, str):
             yield f"the gateway gave no record: {self.record}"
+        else:
+            yield from record_complaints(self.result, self.record)
         errors = self.word_errors()
         if errors.rate > MOST_WORD_ERRORS:
             yield f"{errors.errors} of {errors.words} words were not recognised"
@@ -273,17 +277,19 @@ def _tell(moment: Moment) -> None:
 
 
 def _print_report(held: Held, problems: list[str]) -> None:
-    from gateway.simulator.report import transcript
+    from gateway.simulator.report import LEGEND, transcript
 
     record = None if isinstance(held.record, str) else held.record
     errors = held.word_errors()
-    print("\nThe call, turn by turn (mm:ss.t after it was answered)\n")
+    print("\nThe call, turn by turn (mm:ss.t after it was answered)")
+    print(f"{LEGEND}\n")
     print("\n".join(transcript(held.result, record)))
     print(f"\nrecognised: {errors.words - errors.errors} of {errors.words} words", end="")
     print(f" ({errors.rate:.0%} word errors)")
     print(f"interruption: {'confirmed' if held.interrupted() else 'not confirmed'}")
     if record is not None:
-        print(f"conversation: {record.conversation_state}; call ended by: {record.end_reason}")
+        print(f"conversation: {record.conversation_state}", end="")
+        print(f"; ended: {held.result.outcome} on the line, {record.end_reason} in the record")
     longest = max((underrun.gap_ms for underrun in held.result.underruns), default=0)
     print(f"holes inside the agent's words: {len(held.result.underruns)} (longest {longest} ms)")
     if held.result.recording:

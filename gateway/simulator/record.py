@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import aiohttp
@@ -23,6 +24,12 @@ LEDGER: Final = (
 SETTLED: Final = ("none", "finished", "auto-finished", "finish-failed")
 """States in which the gateway owes the conversation nothing any more."""
 
+OVER: Final = ("completed", "failed")
+"""Statuses of a call that is over for the gateway too."""
+
+CALLER_KINDS: Final = ("voice", "dtmf")
+"""Turns the caller began."""
+
 ASK_WITHIN: Final = aiohttp.ClientTimeout(total=5)
 
 
@@ -37,6 +44,20 @@ class RecordedTurn:
     interrupted: bool
     timings_ms: Mapping[str, float]
 
+    @property
+    def reached_caller(self) -> bool:
+        """Some of the agent's answer went out on the line."""
+        return bool(self.heard_text) or "first_audio_to_sent" in self.timings_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Something the gateway said in its own voice."""
+
+    at_ms: int | None
+    """When it was decided on, after the stream started; None where that is not known."""
+    name: str
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -47,6 +68,7 @@ class Record:
     conversation_id: str
     conversation_state: str
     turns: tuple[RecordedTurn, ...]
+    phrases: tuple[Phrase, ...] = ()
 
 
 async def fetch_record(
@@ -70,7 +92,7 @@ async def fetch_record(
 
 def is_settled(record: Record) -> bool:
     """The call is over for the gateway too."""
-    return record.status in ("completed", "failed") and record.conversation_state in SETTLED
+    return record.status in OVER and record.conversation_state in SETTLED
 
 
 async def _ask(http: aiohttp.ClientSession, url: str) -> Record | str:
@@ -90,16 +112,24 @@ async def _ask(http: aiohttp.ClientSession, url: str) -> Record | str:
 def parse_record(document: Any) -> Record:
     """Take what is there; a record of another shape gives empty fields, never an error."""
     found = document if isinstance(document, dict) else {}
-    turns = found.get("turns")
     return Record(
         status=_text(found, "status"),
         end_reason=_text(found, "end_reason"),
         conversation_id=_text(found, "conversation_id"),
         conversation_state=_text(found, "conversation_state"),
-        turns=tuple(_turn(turn) for turn in turns if isinstance(turn, dict))
-        if isinstance(turns, list)
-        else (),
+        turns=tuple(_turn(turn) for turn in _objects(found, "turns")),
+        phrases=tuple(_phrases(found)),
     )
+
+
+def _phrases(found: Mapping[str, Any]) -> Iterator[Phrase]:
+    answered = _moment(found, "answered_at")
+    for event in _objects(found, "events"):
+        if event.get("type") != "phrase":
+            continue
+        at = _moment(event, "at")
+        after = None if at is None or answered is None else round((at - answered) * 1000)
+        yield Phrase(after, _text(event, "name"))
 
 
 def _turn(turn: Mapping[str, Any]) -> RecordedTurn:
@@ -116,6 +146,20 @@ def _turn(turn: Mapping[str, Any]) -> RecordedTurn:
             if isinstance(value, int | float)
         },
     )
+
+
+def _objects(found: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    values = found.get(name)
+    return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
+
+
+def _moment(found: Mapping[str, Any], name: str) -> float | None:
+    """Wall seconds; a time without a zone is taken for UTC."""
+    try:
+        moment = datetime.fromisoformat(_text(found, name))
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _text(found: Mapping[str, Any], name: str) -> str:

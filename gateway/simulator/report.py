@@ -8,12 +8,31 @@ from typing import Any, Final
 
 from gateway.simulator.caller import Said
 from gateway.simulator.plan import Keys, Utterance
-from gateway.simulator.record import LEDGER, Record, RecordedTurn
+from gateway.simulator.record import CALLER_KINDS, LEDGER, Phrase, Record, RecordedTurn
 from gateway.simulator.result import CallResult
 from gateway.simulator.words import WordErrors, word_errors
 
 WIDTH: Final = 11
 """Columns of the time, so that texts below each other line up."""
+
+
+LEGEND: Final = (
+    "(response gap: by the gateway's clock, from the last frame its detector took for speech to the"
+    " first agent audio played;\n the caller heard it after: on the phone, from the end of the last"
+    " loud frame to the first audible agent sound, past any silence the voice begins with)"
+)
+"""Why the two figures of a wait differ by some tenths of a second."""
+
+FIRST_SOUND_MS: Final = 600
+"""An answer played this much later than the first sound was not that sound: a phrase or filler was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Lines that belong together."""
+
+    at_ms: int | None
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +67,69 @@ def exchanges(result: CallResult, record: Record | None) -> list[Exchange]:
     pairs: list[Exchange] = []
     waiting = list(result.said)
     for turn in turns:
-        of_caller = turn.kind in ("voice", "dtmf") and waiting
+        of_caller = turn.kind in CALLER_KINDS and waiting
         pairs.append(Exchange(waiting.pop(0) if of_caller else None, turn))
     return [*pairs, *(Exchange(said, None) for said in waiting)]
 
 
 def transcript(result: CallResult, record: Record | None) -> Iterator[str]:
     """Who said what, when, and what each answer's wait was made of."""
+    phrases = list(record.phrases) if record else []
+    for told in _conversation(result, record):
+        # Only what has a time can come after something.
+        while phrases and told.at_ms is not None and (phrases[0].at_ms or 0) < told.at_ms:
+            yield _phrase_line(phrases.pop(0))
+        yield from told.lines
+    yield from (_phrase_line(phrase) for phrase in phrases)
+
+
+def _conversation(result: CallResult, record: Record | None) -> Iterator[Told]:
+    """What the caller and the agent said, in order."""
     for number, exchange in enumerate(exchanges(result, record)):
-        if exchange.said is not None:
-            yield from _caller_lines(exchange.said, exchange)
-            answered_at = _sum(exchange.said.until_ms, exchange.said.reply_after_ms)
+        said, turn = exchange.said, exchange.turn
+        if said is not None:
+            yield Told(said.from_ms, tuple(_caller_lines(said, exchange)))
+        first_sound_ms = _first_sound(result, exchange, number)
+        wait = tuple(_wait_lines(exchange))
+        if turn is None:
+            yield Told(first_sound_ms, wait)
         else:
-            answered_at = result.greeted_after_ms if number == 0 else None
-        if exchange.turn is not None:
-            yield from _agent_lines(exchange.turn, answered_at)
-        if exchange.said is not None and exchange.said.reply_after_ms is not None:
-            waited = exchange.said.reply_after_ms / 1000
-            yield _indented(f"the caller heard it after {waited:.2f} s")
+            at_ms = _answered_at(exchange, turn, first_sound_ms)
+            yield Told(at_ms, (*_agent_lines(turn, at_ms), *wait))
+
+
+def _first_sound(result: CallResult, exchange: Exchange, number: int) -> int | None:
+    if exchange.said is not None:
+        return _sum(exchange.said.until_ms, exchange.said.reply_after_ms)
+    return result.greeted_after_ms if number == 0 else None
+
+
+def _answered_at(exchange: Exchange, turn: RecordedTurn, first_sound_ms: int | None) -> int | None:
+    """When the agent's own answer began; None where it was not heard."""
+    if not turn.reached_caller:
+        return None
+    asked_ms = exchange.said.until_ms if exchange.said else 0
+    gap = turn.timings_ms.get("response_gap")
+    if first_sound_ms is None or asked_ms is None or gap is None:
+        return first_sound_ms
+    played_ms = asked_ms + round(gap)
+    return played_ms if played_ms - first_sound_ms > FIRST_SOUND_MS else first_sound_ms
+
+
+def _wait_lines(exchange: Exchange) -> Iterator[str]:
+    said, turn = exchange.said, exchange.turn
+    if said is None or said.reply_after_ms is None:
+        return
+    gap = turn.timings_ms.get("response_gap") if turn else None
+    was_answer = turn is None or (
+        turn.reached_caller and (gap is None or gap - said.reply_after_ms <= FIRST_SOUND_MS)
+    )
+    what = "it" if was_answer else "a first sound, not the answer,"
+    yield _indented(f"the caller heard {what} after {said.reply_after_ms / 1000:.2f} s")
+
+
+def _phrase_line(phrase: Phrase) -> str:
+    return f"{clock(phrase.at_ms):<{WIDTH}}gateway says ({phrase.name})"
 
 
 def _caller_lines(said: Said, exchange: Exchange) -> Iterator[str]:
@@ -81,7 +145,10 @@ def _caller_lines(said: Said, exchange: Exchange) -> Iterator[str]:
 
 
 def _agent_lines(turn: RecordedTurn, at_ms: int | None) -> Iterator[str]:
-    yield f'{clock(at_ms):<{WIDTH}}agent  says "{turn.agent_text}"'
+    if not turn.reached_caller:
+        yield f"{clock(at_ms):<{WIDTH}}agent  (not heard)"
+        return
+    yield f'{clock(at_ms):<{WIDTH}}agent  says "{turn.agent_text or turn.heard_text}"'
     if turn.interrupted:
         yield _indented(f'interrupted; heard until "{turn.heard_text}"')
     gap = turn.timings_ms.get("response_gap")
@@ -94,10 +161,15 @@ def _agent_lines(turn: RecordedTurn, at_ms: int | None) -> Iterator[str]:
         yield _indented(f"response gap {gap / 1000:.2f} s = {parts}")
 
 
-def verdict(result: CallResult) -> Iterator[str]:
-    """What was wrong, or that nothing was."""
+def verdict(result: CallResult, record: Record | None) -> Iterator[str]:
+    """How it ended, and what was wrong or that nothing was."""
+    if record is not None:
+        state = f"conversation {record.conversation_state or 'unknown'}"
+        reason = record.end_reason or "no reason"
+        yield f"ended: {result.outcome} on the line, {reason} in the gateway's record ({state})"
     if result.ok:
-        yield f"held in order: {result.outcome}, {result.seconds:.1f} s"
+        alone = "" if record else " (judged by sound alone, without the gateway's record)"
+        yield f"held in order: {result.outcome}, {result.seconds:.1f} s{alone}"
     for problem in result.problems:
         yield f"problem: {problem}"
     for violation in result.violations:
@@ -112,6 +184,7 @@ def as_json(result: CallResult, record: Record | None) -> dict[str, Any]:
     return {
         "call_sid": result.call_sid,
         "ok": result.ok,
+        "judged_by": "record" if record else "sound",
         "outcome": result.outcome,
         "hung_up_by": result.hung_up_by,
         "seconds": result.seconds,

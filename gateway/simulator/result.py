@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -12,9 +13,15 @@ from gateway.simulator.judge import Violation
 from gateway.simulator.line import LineEnd
 from gateway.simulator.plan import CallPlan
 from gateway.simulator.playback import Underrun
+from gateway.simulator.record import CALLER_KINDS, OVER, Record, RecordedTurn
 
 CLEAN_CLOSES: Final = (1000, 1001, 1005)
 """Close codes of a gateway that ends a stream on purpose."""
+
+FAILED_ENDS: Final = ("api-error", "rejected", "no-media", "replica-lost")
+"""Reasons in the gateway's record for an end that no caller wants."""
+
+WELL_SETTLED: Final = ("finished", "auto-finished")
 
 Outcome = Literal["caller-hangup", "agent-ended", "rejected", "failed"]
 
@@ -69,3 +76,62 @@ def complaints(caller: Caller, plan: CallPlan, end: LineEnd) -> list[str]:
         if said.item.interrupts and not said.barged_in:
             found.append(f"item {number} found no agent speech to interrupt")
     return found
+
+
+def record_complaints(
+    result: CallResult, record: Record, *, hang_up_after: float | None = None
+) -> Iterator[str]:
+    """Why the gateway's own record does not count as a call held in order; nothing when it does.
+
+    The phone alone cannot tell the agent's voice from the gateway's own phrases; the record can.
+    """
+    if record.status not in OVER:
+        yield f"the gateway's record is not over: status {record.status or 'unknown'}"
+    if record.end_reason in FAILED_ENDS:
+        yield f"the gateway's record says that the call ended with {record.end_reason}"
+    # Hung up on before anything was said: the conversation need not have come into being.
+    too_early = hang_up_after is not None and not result.said and not record.conversation_id
+    if not too_early:
+        yield from _conversation_complaints(record)
+    yield from _answer_complaints(result.said, record, told_to_hang_up=hang_up_after is not None)
+
+
+def _conversation_complaints(record: Record) -> Iterator[str]:
+    if not record.conversation_id:
+        yield "no conversation came into being"
+    elif record.conversation_state not in WELL_SETTLED:
+        yield f"the conversation was left {record.conversation_state or 'in an unknown state'}"
+
+
+def _answer_complaints(
+    said: tuple[Said, ...], record: Record, *, told_to_hang_up: bool
+) -> Iterator[str]:
+    """Items without an answer of the agent that was heard."""
+    due = [n for n in range(len(said)) if _wants_answer(said, n, told_to_hang_up=told_to_hang_up)]
+    turns = [turn for turn in record.turns if _is_answerable(turn)]
+    if len(turns) == len(said):
+        unheard = [n for n in due if not turns[n].heard_text]
+        yield from (f"no answer of the agent to item {n + 1} was heard" for n in unheard)
+        return
+    # One item may have become two turns, or a back-channel none: only the number can be told, ...
+    answered = sum(bool(turn.heard_text) for turn in turns)
+    if answered < len(due):
+        yield f"the agent was heard answering {answered} of {len(due)} items"
+    # ... and that the last words belong to the last turn.
+    elif due and due[-1] == len(said) - 1 and not turns[-1].heard_text:
+        yield f"no answer of the agent to item {len(said)} was heard"
+
+
+def _wants_answer(said: tuple[Said, ...], number: int, *, told_to_hang_up: bool) -> bool:
+    """An item said in full, which nobody cut short and which is no mere interruption."""
+    item, last = said[number], number == len(said) - 1
+    if item.until_ms is None or item.item.interrupts:
+        return False
+    if last:
+        return not told_to_hang_up
+    return not (said[number + 1].barged_in and said[number + 1].item.interrupts)
+
+
+def _is_answerable(turn: RecordedTurn) -> bool:
+    """A caller's turn in which something was understood, answered or heard."""
+    return turn.kind in CALLER_KINDS and bool(turn.user_text or turn.agent_text or turn.heard_text)

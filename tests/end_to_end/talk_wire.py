@@ -18,6 +18,7 @@ class Wire:
         self._server: asyncio.Server | None = None
         self._lose = b""
         self._near: set[asyncio.StreamWriter] = set()
+        self._held: set[asyncio.Task[None]] = set()
 
     def leads_to(self, url: str) -> None:
         parts = urlsplit(url)
@@ -28,7 +29,7 @@ class Wire:
         self._lose = request.encode()
 
     async def up(self) -> None:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
 
@@ -39,6 +40,18 @@ class Wire:
         for writer in list(self._near):
             writer.transport.abort()
         await asyncio.sleep(0)
+
+    async def gone(self) -> None:
+        """Down for good; nothing of this wire is left to be found by another test."""
+        await self.down()
+        for task in self._held:
+            task.cancel()
+        await asyncio.gather(*self._held, return_exceptions=True)
+
+    def _accepted(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._connected(near, back))
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
 
     async def _connected(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         self._near.add(back)
@@ -55,6 +68,7 @@ class Wire:
                 await answers
             finally:
                 answers.cancel()
+                await asyncio.gather(answers, return_exceptions=True)
                 on.close()
         except OSError:
             pass  # either side may go at any time: that is what this wire is for
@@ -78,4 +92,4 @@ async def a_wire() -> AsyncIterator[Wire]:
     try:
         yield wire
     finally:
-        await wire.down()
+        await wire.gone()

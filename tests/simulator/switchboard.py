@@ -134,6 +134,8 @@ class Switchboard:
 
     manner: Manner
     url: str = ""
+    record: dict[str, Any] | None = None
+    """What `/v1/calls/{sid}` shows; None: it is not there."""
     answers: dict[str, Any] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     sockets: list[Socket] = field(default_factory=list)
@@ -167,6 +169,11 @@ class Switchboard:
         await self.webhook(request)
         return web.Response(status=204)
 
+    async def show(self, _request: web.Request) -> web.StreamResponse:
+        if self.record is None:
+            return web.Response(status=404)
+        return web.json_response(self.record)
+
     async def media(self, request: web.Request) -> web.StreamResponse:
         signature = request.headers.get("X-Twilio-Signature", "")
         url = PUBLIC.replace("https", "wss") + request.raw_path
@@ -185,10 +192,13 @@ class Switchboard:
 
 @contextlib.asynccontextmanager
 async def switchboard(
-    manner: Manner = greet_and_answer, **answers: object
+    manner: Manner = greet_and_answer,
+    *,
+    record: Any = None,
+    **answers: object,
 ) -> AsyncIterator[Switchboard]:
     """Run a gateway with these manners; keywords override the answer of `/twilio/KEYWORD`."""
-    board = Switchboard(manner)
+    board = Switchboard(manner, record=record)
     board.answers = {"/twilio/voice": ANSWER} | {
         f"/twilio/{name}": answer for name, answer in answers.items()
     }
@@ -198,6 +208,7 @@ async def switchboard(
     app.router.add_post("/twilio/{hook}", board.webhook)
     app.router.add_get("/twilio/media/{token}", board.media)
     app.router.add_get("/twilio/{hook}", board.webhook)
+    app.router.add_get("/v1/calls/{sid}", board.show)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

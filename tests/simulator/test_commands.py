@@ -106,6 +106,49 @@ async def test_a_call_told_to_hang_up_says_so_in_words(call):
 
     assert status == 0
     assert "held in order: caller-hangup" in out
+    assert "judged by sound alone" in out
+
+
+NEVER_ANSWERED = {
+    "status": "failed",
+    "end_reason": "api-error",
+    "conversation_id": None,
+    "conversation_state": "none",
+    "answered_at": "2026-03-01T10:00:00.000Z",
+    "turns": [{"kind": "greeting", "agent_text": None, "heard_text": None}],
+    "events": [{"at": "2026-03-01T10:00:03.000Z", "type": "phrase", "name": "apology"}],
+}
+
+
+async def test_a_call_of_phrases_alone_fails_although_sound_was_heard(call):
+    async with switchboard(record=NEVER_ANSWERED) as board:
+        status, out, _ = await call(board)
+
+    assert status == 1
+    assert "held in order" not in out
+    assert "the call ended with api-error" in out
+    assert "no conversation came into being" in out
+    assert "api-error in the gateway's record" in out
+    assert "agent  (not heard)" in out
+    assert "gateway says (apology)" in out
+
+
+async def test_a_call_whose_record_agrees_is_held_in_order(call):
+    greeting = {"kind": "greeting", "agent_text": "Hello.", "heard_text": "Hello."}
+    record = {
+        **NEVER_ANSWERED,
+        "status": "completed",
+        "end_reason": "caller-hangup",
+        "conversation_id": "c" * 24,
+        "conversation_state": "finished",
+        "turns": [greeting],
+    }
+    async with switchboard(record=record) as board:
+        status, out, _ = await call(board)
+
+    assert status == 0, out
+    assert "caller-hangup in the gateway's record (conversation finished)" in out
+    assert "sound alone" not in out
 
 
 async def test_a_broken_rule_fails_the_command_and_is_named(call):
@@ -185,7 +228,8 @@ GOOD_LOG: dict[str, Any] = {
     "violations": [],
 }
 INTERRUPTED = RecordedTurn("greeting", "", "Hello", "Hel", True, {})
-RECORD = Record("completed", "agent-ended", "c", "auto-finished", (INTERRUPTED,))
+ANSWERED = RecordedTurn("voice", "weasels", "Noted", "Noted", False, {})
+RECORD = Record("completed", "agent-ended", "c", "auto-finished", (INTERRUPTED, ANSWERED))
 
 
 def held(**changes: Any) -> Held:
@@ -217,6 +261,8 @@ def finish(*statuses: int) -> list[dict[str, object]]:
         ({"result": replace(RESULT, said=RESULT.said[:1])}, "no interruption"),
         ({"record": "its /v1/calls answered 404"}, "no interruption"),
         ({"record": Record("completed", "x", "c", "finished", ())}, "no interruption"),
+        ({"record": replace(RECORD, turns=(INTERRUPTED,))}, "answering 0 of 1"),
+        ({"record": replace(RECORD, end_reason="api-error")}, "api-error"),
         ({"log": {**GOOD_LOG, "conversations": []}}, "0 conversations"),
         (
             {"log": {**GOOD_LOG, "conversations": [{"finished": False, "messages": MESSAGES}]}},

@@ -16,7 +16,7 @@ from gateway.simulator.judge import Violation
 from gateway.simulator.plan import Keys, Utterance
 from gateway.simulator.playback import Underrun
 from gateway.simulator.record import Record, fetch_record, parse_record
-from gateway.simulator.report import as_json, clock, exchanges, transcript, verdict
+from gateway.simulator.report import LEGEND, as_json, clock, exchanges, transcript, verdict
 from gateway.simulator.result import CallResult
 
 RESULT = CallResult(
@@ -59,7 +59,7 @@ RECORD = {
     "conversation_id": "c" * 24,
     "conversation_state": "auto-finished",
     "turns": [
-        {"kind": "greeting", "agent_text": "Hello.", "timings_ms": {}},
+        {"kind": "greeting", "agent_text": "Hello.", "heard_text": "Hello.", "timings_ms": {}},
         {
             "kind": "voice",
             "user_text": "Weasels have eaten our phone sister.",
@@ -77,8 +77,18 @@ RECORD = {
                 "response_gap": 1300,
             },
         },
-        {"kind": "silence", "agent_text": "Are you still there?"},
-        {"kind": "dtmf", "user_text": "42", "agent_text": "Thank you.", "timings_ms": {}},
+        {
+            "kind": "silence",
+            "agent_text": "Are you still there?",
+            "heard_text": "Are you still there?",
+        },
+        {
+            "kind": "dtmf",
+            "user_text": "42",
+            "agent_text": "Thank you.",
+            "heard_text": "Thank you.",
+            "timings_ms": {},
+        },
     ],
 }
 
@@ -117,12 +127,85 @@ def test_faults_are_named_in_the_verdict():
         underruns=(Underrun(100, 60), Underrun(900, 180)),
     )
 
-    assert list(verdict(faulty)) == [
+    assert list(verdict(faulty, None)) == [
         "problem: the agent was never heard",
         "broken rule S4 (31951) at 1.20 s: extra key",
         "2 hole(s) inside the agent's speech, the longest 180 ms",
     ]
-    assert list(verdict(RESULT)) == ["held in order: agent-ended, 66.0 s"]
+    assert list(verdict(RESULT, parse_record(RECORD))) == [
+        (
+            "ended: agent-ended on the line, agent-ended in the gateway's record"
+            " (conversation auto-finished)"
+        ),
+        "held in order: agent-ended, 66.0 s",
+    ]
+
+
+def test_a_verdict_without_the_record_says_that_sound_alone_was_judged():
+    assert list(verdict(RESULT, None)) == [
+        "held in order: agent-ended, 66.0 s (judged by sound alone, without the gateway's record)"
+    ]
+    assert as_json(RESULT, None)["judged_by"] == "sound"
+    assert as_json(RESULT, parse_record(RECORD))["judged_by"] == "record"
+
+
+def test_the_gateways_own_phrases_stand_at_their_time_and_what_was_not_heard_is_not_shown():
+    asked = replace(RESULT.said[0], reply_after_ms=2900)
+    record = parse_record(
+        {
+            "answered_at": "2026-03-01T10:00:00.000Z",
+            "turns": [
+                {"kind": "greeting", "agent_text": "Hello.", "heard_text": "Hello."},
+                {"kind": "voice", "user_text": "weasels", "agent_text": "Never played."},
+            ],
+            "events": [
+                {"at": "2026-03-01T10:00:00.200Z", "type": "phrase", "name": "comfort"},
+                {"at": "2026-03-01T10:00:09.000Z", "type": "turn-failed", "how": "http"},
+                {"at": "2026-03-01T10:00:10.700Z", "type": "phrase", "name": "one-moment"},
+                {"at": "2026-03-01T10:00:15.000Z", "type": "phrase", "name": "apology"},
+            ],
+        }
+    )
+
+    assert list(transcript(replace(RESULT, said=(asked,)), record)) == [
+        "00:00.2    gateway says (comfort)",
+        '00:00.4    agent  says "Hello."',
+        '00:05.1    caller says "weasels have eaten our phone system"',
+        '           recognised: "weasels" (5 of 6 words wrong)',
+        "--:--.-    agent  (not heard)",
+        "           the caller heard a first sound, not the answer, after 2.90 s",
+        "00:10.7    gateway says (one-moment)",
+        "00:15.0    gateway says (apology)",
+    ]
+
+
+def test_an_answer_after_a_phrase_stands_at_its_own_time():
+    record = parse_record(
+        {
+            "answered_at": "2026-03-01T10:00:00Z",
+            "turns": [
+                {
+                    "kind": "voice",
+                    "agent_text": "Noted.",
+                    "heard_text": "Noted.",
+                    "timings_ms": {"first_audio_to_sent": 20, "response_gap": 6200},
+                }
+            ],
+            "events": [{"at": "2026-03-01T10:00:09Z", "type": "phrase", "name": "one-moment"}],
+        }
+    )
+    lines = list(transcript(replace(RESULT, said=RESULT.said[:1]), record))
+
+    assert "00:09.0    gateway says (one-moment)" in lines
+    assert lines.index("00:09.0    gateway says (one-moment)") < lines.index(
+        '00:14.0    agent  says "Noted."'
+    )
+    assert lines[-1] == "           the caller heard a first sound, not the answer, after 1.31 s"
+
+
+def test_the_legend_says_what_both_figures_of_a_wait_measure():
+    assert "response gap" in LEGEND
+    assert "the caller heard it after" in LEGEND
 
 
 def test_the_json_document_is_json_and_pairs_what_was_said_with_what_was_recognised():
@@ -161,7 +244,7 @@ def test_times_are_minutes_seconds_and_tenths(ms, text):
         lambda inner: (
             st.lists(inner)
             | st.dictionaries(
-                st.sampled_from(["turns", "status", "kind", "timings_ms", "response_gap"]), inner
+                st.sampled_from(["turns", "events", "at", "status", "kind", "timings_ms"]), inner
             )
         ),
     )
