@@ -17,9 +17,8 @@ WIDTH: Final = 11
 
 
 LEGEND: Final = (
-    "(response gap: by the gateway's clock, from the last frame its detector took for speech to the"
-    " first agent audio played;\n the caller heard it after: on the phone, from the end of the last"
-    " loud frame to the first audible agent sound, past any silence the voice begins with)"
+    "(response gap: the gateway's clock, last frame it took for speech to agent audio played; "
+    "the caller heard it after: the phone's, last loud frame to first audible agent sound)"
 )
 """Why the two figures of a wait differ by some tenths of a second."""
 
