@@ -163,6 +163,8 @@ async def test_a_frame_beyond_all_measure_ends_the_stream_in_order(tmp_path: Pat
     async with open_house(tmp_path) as house, house.on_the_line() as stream:
         await stream.hears()
         await stream.send("x" * 3_000_000)
+        await house.listening(stream.call_sid)
+        await stream.send("x" * 17_000_000)
 
         assert await stream.ends() == 1009
         assert (await house.settled(stream.call_sid))["conversation_state"] == "finished"
