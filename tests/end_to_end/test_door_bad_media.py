@@ -166,7 +166,8 @@ async def test_a_frame_beyond_all_measure_ends_the_stream_in_order(tmp_path: Pat
         await house.listening(stream.call_sid)
         await stream.send("x" * 17_000_000)
 
-        assert await stream.ends() == 1009
+        # 1009; or 1006 where the close is overtaken by the reset of what was still being sent
+        assert await stream.ends() in {1009, 1006}
         assert (await house.settled(stream.call_sid))["conversation_state"] == "finished"
 
 
