@@ -73,10 +73,8 @@ class Ears:
     def drop(self, utterance: int) -> None:
         """Nobody will send this one."""
         kept = self.utterances.pop(utterance, None)
-        if kept is not None:
-            kept.dropped = True
-            if self.open is kept:
-                self.open = None
+        if kept is not None and self.open is kept:
+            self.open = None
 
     def close(self) -> None:
         """The stream is over: readers of an open utterance must not wait for more."""

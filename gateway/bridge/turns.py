@@ -88,7 +88,7 @@ class Turns:
                 assert_never(command)
 
     def _utterance(self, utterance: int) -> Utterance:
-        """The utterance, or silence where it is gone: the core never asks for one it dropped."""
+        """The kept utterance; the core never asks for one it dropped, so a missing one is a fault of ours."""
         kept = self._utterances.get(utterance)
         if kept is None:
             raise GatewayError(f"utterance {utterance} is gone")

@@ -19,14 +19,12 @@ class Utterance:
     starts over). The ears bound its length.
     """
 
-    __slots__ = ("_changed", "closed", "dropped", "id", "pcm")
+    __slots__ = ("_changed", "closed", "id", "pcm")
 
     def __init__(self, utterance: int, pre_roll: bytes) -> None:
         self.id = utterance
         self.pcm = bytearray(pre_roll)
         self.closed = False
-        self.dropped = False
-        """Nobody will send this: the ears need not keep it."""
         self._changed = asyncio.Event()
 
     def append(self, pcm: bytes) -> None:
