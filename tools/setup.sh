@@ -15,7 +15,9 @@ CHECK
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "setting up $venv (first time only, about a minute)" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+# The lock is complete, so nothing is resolved: with dependencies on, an older pip would look at releases
+# newer than the locked ones (coverage[toml] of pytest-cov) and refuse them for want of a hash.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r locks/dev.txt
 # The project itself: the build backend is in the locked set, nothing more is fetched.
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 touch "$venv/.ready"
