@@ -17,7 +17,7 @@ RUN python -m venv --without-pip /opt/venv
 
 FROM build AS build-gateway
 COPY locks/gateway.txt locks/
-RUN python -m pip --python /opt/venv install --no-cache-dir --only-binary=:all: --require-hashes \
+RUN python -m pip --python /opt/venv install --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
       -r locks/gateway.txt
 COPY pyproject.toml README.md LICENSE THIRD_PARTY.md ./
 COPY audio audio
@@ -29,7 +29,7 @@ RUN python -m pip --python /opt/venv install --no-cache-dir --no-deps --no-build
 
 FROM build AS build-sandbox
 COPY locks/sandbox.txt locks/
-RUN python -m pip --python /opt/venv install --no-cache-dir --only-binary=:all: --require-hashes \
+RUN python -m pip --python /opt/venv install --no-cache-dir --no-deps --only-binary=:all: --require-hashes \
       -r locks/sandbox.txt
 COPY pyproject.toml README.md LICENSE THIRD_PARTY.md ./
 COPY audio audio
