@@ -70,6 +70,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="TOML file that replaces the defaults",
     )
+    add("--data", type=Path, metavar="DIR", help="keep everything here (default: in memory)")
+    add("--script", type=Path, metavar="FILE", help="TOML file with the agent's script")
+    add(
+        "--whisper", type=Path, metavar="DIR", help="another CTranslate2 Whisper model to hear with"
+    )
     add("--fault", action="append", default=[], metavar="NAME=RATE", help="see below; repeatable")
     add("--seed", type=int, default=defaults.seed, help="of the faults' dice (%(default)s)")
     add("--env", action="store_true", help="print the export lines for a gateway and exit")
@@ -78,6 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; 2 for wrong options or missing engines."""
+    from gateway.sandbox.agent import Agent, load_script
     from gateway.sandbox.credentials import export_lines, read_credentials
     from gateway.sandbox.engines import load_engines
     from gateway.sandbox.options import Credentials, SandboxOptions
@@ -94,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(asctime)s %(name)s %(message)s",
     )
-    engines = load_engines(args.engine)
+    agent = Agent(load_script(args.script))
+    engines = load_engines(args.engine, args.whisper)
     options = SandboxOptions(
         revision=args.revision,
         credentials=credentials,
@@ -107,8 +114,9 @@ def run(args: argparse.Namespace) -> int:
         on_disconnect=args.on_disconnect,
         faults=faults,
         seed=args.seed,
+        data=args.data,
     )
-    app = make_app(options, engines.recogniser, engines.voice)
+    app = make_app(options, engines.recogniser, engines.voice, agent=agent)
     asyncio.run(_serve(app, args.host, args.port, credentials))
     return 0
 

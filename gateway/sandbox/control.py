@@ -53,8 +53,8 @@ def _conversation(item: Conversation) -> dict[str, Any]:
         "finished": item.finished,
         "finish_owed": item.finish_owed,
         "running": item.running,
-        "step": item.desk.step.name.lower(),
-        "number": item.desk.number,
+        "state": item.state.name,
+        "slots": {slot: list(values) for slot, values in item.state.values.items()},
         "messages": [
             {
                 "id": message.id,

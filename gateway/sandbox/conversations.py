@@ -1,23 +1,26 @@
 """The conversations of the organization and the rules about who may do what with them, and when.
 
 Two rules carry the rest: a user has at most one unfinished conversation per service, and while a
-create, interact or finish is running, every other call on that conversation is refused.
+create, interact or finish is running, every other call on that conversation is refused. A
+conversation lives in memory; what is committed of it is in the records, too.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Self
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
 from gateway.clock import Clock
-from gateway.sandbox.agent import DeskState
+from gateway.sandbox.agent import Agent, AgentState, Outcome, Reply, Transition
 from gateway.sandbox.errors import Refusal
 from gateway.sandbox.options import SandboxOptions
+from gateway.sandbox.records import Records
 from gateway.sandbox.tokens import Identity
 
-MessageKind = Literal["user-message", "agent-message", "external-event"]
+MessageKind = Literal["user-message", "agent-message", "external-event", "agent-inner-thought"]
+TurnKind = Literal["greeting", "user-message", "external-event", "skip"]
 
 
 def new_id() -> str:
@@ -37,6 +40,54 @@ class Message:
     voice: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The recording behind a message."""
+
+    message_id: str
+    media: str
+    """`audio/wav` or `audio/mpeg`."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """What one committed turn was, enough to explain it and to run it again."""
+
+    id: str
+    kind: TurnKind
+    heard: str
+    before: AgentState | None
+    """None for the greeting: there was nothing before it."""
+    after: AgentState
+    transitions: tuple[Transition, ...]
+    reflections: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "heard": self.heard,
+            "before": None if self.before is None else self.before.as_json(),
+            "after": self.after.as_json(),
+            "transitions": [asdict(step) for step in self.transitions],
+            "reflections": list(self.reflections),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Interaction:
+        before = data["before"]
+        return cls(
+            id=data["id"],
+            kind=data["kind"],
+            heard=data["heard"],
+            before=None if before is None else AgentState.from_json(before),
+            after=AgentState.from_json(data["after"]),
+            transitions=tuple(Transition(**step) for step in data["transitions"]),
+            reflections=tuple(data["reflections"]),
+        )
+
+
 @dataclass(slots=True)
 class Conversation:
     """One conversation and everything stored of it."""
@@ -46,15 +97,39 @@ class Conversation:
     service_id: str
     version_set: str
     created_at: float
-    tags: Mapping[str, str | None] = field(default_factory=dict)
-    desk: DeskState = field(default_factory=DeskState)
+    state: AgentState
+    tags: dict[str, str | None] = field(default_factory=dict)
+    number: int = 0
+    """Place in the order of creation."""
     messages: list[Message] = field(default_factory=list)
-    interactions: int = 0
+    interactions: list[Interaction] = field(default_factory=list)
     finished: bool = False
     finish_owed: bool = False
     """Post-processing failed after the end: one more finish is allowed, to repeat it."""
     running: str = ""
     """The operation whose connection is open, or empty."""
+
+    def interaction(self, interaction_id: str) -> Interaction:
+        """404 where there is none of this id."""
+        found = next((one for one in self.interactions if one.id == interaction_id), None)
+        if found is None:
+            raise Refusal(404, "interaction not found", rule="36")
+        return found
+
+    def head(self) -> dict[str, Any]:
+        """Everything but what was said, as plain values."""
+        return {
+            "id": self.id,
+            "user_id": self.user_id,
+            "service_id": self.service_id,
+            "version_set": self.version_set,
+            "created_at": self.created_at,
+            "state": self.state.as_json(),
+            "tags": self.tags,
+            "number": self.number,
+            "finished": self.finished,
+            "finish_owed": self.finish_owed,
+        }
 
 
 class Turn:
@@ -68,6 +143,8 @@ class Turn:
         self.conversation = conversation
         self.interaction_id = new_id()
         self.committed = False
+        self.sounds: list[Sound] = []
+        """Recordings of the messages of this turn."""
         conversation.running = operation
 
     def __enter__(self) -> Self:
@@ -84,25 +161,62 @@ class Turn:
         stamp = self._house.clock.wall()
         return Message(message_id or new_id(), self.interaction_id, stamp, kind, text, voice)
 
-    def commit(self, desk: DeskState, messages: list[Message], *, finished: bool) -> None:
+    def commit(
+        self,
+        done: Done,
+        messages: list[Message],
+        *,
+        finished: bool,
+        finish_owed: bool = False,
+    ) -> None:
         """Store the interaction."""
-        self.conversation.messages.extend(messages)
-        self.conversation.desk = desk
-        self.conversation.interactions += 1
-        self.conversation.finished = finished
+        conversation = self.conversation
+        interaction = Interaction(
+            id=self.interaction_id,
+            kind=done.kind,
+            heard=done.heard,
+            before=conversation.state if conversation.interactions else None,
+            after=done.outcome.state,
+            transitions=done.outcome.transitions,
+            reflections=done.outcome.reflections,
+        )
+        conversation.messages.extend(messages)
+        conversation.interactions.append(interaction)
+        conversation.state = done.outcome.state
+        conversation.finished = finished
+        conversation.finish_owed = finish_owed
         self.committed = True
+        self._house.keep(conversation, interaction, messages, self.sounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a turn was about and what the agent made of it."""
+
+    kind: TurnKind
+    heard: str
+    outcome: Outcome
+
+    @property
+    def reply(self) -> Reply:
+        return self.outcome.reply
 
 
 class Conversations:
     """All conversations, newest last."""
 
-    def __init__(self, clock: Clock, options: SandboxOptions) -> None:
+    def __init__(
+        self, clock: Clock, options: SandboxOptions, agent: Agent, records: Records
+    ) -> None:
         self.clock = clock
         self._options = options
-        self._all: dict[str, Conversation] = {}
+        self._agent = agent
+        self._records = records
+        self._all = {one.id: one for one in _remembered(records)}
+        self._count = max((one.number for one in self._all.values()), default=0)
 
     def __iter__(self) -> Iterator[Conversation]:
-        return iter(self._all.values())
+        return iter(list(self._all.values()))
 
     def start(
         self, who: Identity, service_id: str, version_set: str, tags: Mapping[str, str | None]
@@ -115,8 +229,16 @@ class Conversations:
             raise Refusal(409, "a related operation is in progress", rule="9")
         if any(not other.finished for other in related):
             raise Refusal(400, "the user has an unfinished conversation in this service", rule="8")
+        self._count += 1
         conversation = Conversation(
-            new_id(), who.user, service_id, version_set, self.clock.wall(), tags
+            new_id(),
+            who.user,
+            service_id,
+            version_set,
+            self.clock.wall(),
+            self._agent.greet().state,
+            dict(tags),
+            self._count,
         )
         self._all[conversation.id] = conversation
         return Turn(self, conversation, "create")
@@ -146,10 +268,11 @@ class Conversations:
         if not conversation.messages:
             if self._options.empty_finish == "refuse":
                 raise Refusal(400, "the conversation has no interactions", rule="32")
-            del self._all[conversation.id]
+            self._forget(conversation)
             return
         conversation.finished = True
         conversation.finish_owed = False
+        self.keep_head(conversation)
 
     def find(self, who: Identity, conversation_id: str, *, rule: str) -> Conversation:
         conversation = self._all.get(conversation_id)
@@ -160,15 +283,67 @@ class Conversations:
         return conversation
 
     def may_see(self, who: Identity, conversation: Conversation) -> bool:
-        return (
-            self._options.share_conversations
-            or conversation.user_id == who.user
-            or who.user in self._options.credentials.admins
-        )
+        own = conversation.user_id == who.user
+        return self._options.share_conversations or own or who.role.everybodys
 
     def settle(self, turn: Turn) -> None:
         """Take a conversation back whose first interaction was rolled back."""
         conversation = turn.conversation
-        born_dead = not turn.committed and conversation.interactions == 0
+        born_dead = not turn.committed and not conversation.interactions
         if born_dead and self._options.failed_create == "remove":
-            self._all.pop(conversation.id, None)
+            self._forget(conversation)
+
+    # ------------------------------------------------------------ the records
+
+    def keep(
+        self,
+        conversation: Conversation,
+        interaction: Interaction,
+        messages: list[Message],
+        sounds: list[Sound],
+    ) -> None:
+        """Write a committed interaction, whole."""
+        number = len(conversation.interactions)
+        first = len(conversation.messages) - len(messages)
+        home = {"conversation_id": conversation.id}
+        with self._records.transaction():
+            self._records.put(
+                "conversations", conversation.id, conversation.number, conversation.head()
+            )
+            body = {**interaction.as_json(), **home}
+            self._records.put("interactions", interaction.id, number, body, **home)
+            for place, message in enumerate(messages, first):
+                self._records.put(
+                    "messages", message.id, place, {**asdict(message), **home}, **home
+                )
+            for sound in sounds:
+                self._records.keep_sound(sound.message_id, sound.media, sound.data)
+
+    def keep_head(self, conversation: Conversation) -> None:
+        """Write what changed of a conversation apart from its messages."""
+        self._records.put(
+            "conversations", conversation.id, conversation.number, conversation.head()
+        )
+
+    def _forget(self, conversation: Conversation) -> None:
+        self._all.pop(conversation.id, None)
+        with self._records.transaction():
+            self._records.remove_conversation(conversation.id)
+
+
+def _remembered(records: Records) -> Iterator[Conversation]:
+    """The conversations of an earlier run; what was running when it ended was never said."""
+    interactions: dict[str, list[Interaction]] = {}
+    for body in records.all("interactions"):
+        interactions.setdefault(body["conversation_id"], []).append(Interaction.from_json(body))
+    messages: dict[str, list[Message]] = {}
+    for body in records.all("messages"):
+        messages.setdefault(body.pop("conversation_id"), []).append(Message(**body))
+    for body in records.all("conversations"):
+        state = AgentState.from_json(body.pop("state"))
+        yield Conversation(
+            **body,
+            state=state,
+            messages=messages.get(body["id"], []),
+            interactions=interactions.get(body["id"], []),
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
+from gateway.sandbox.bodies import read_object
 from gateway.sandbox.errors import Refusal, invalid
 from gateway.sandbox.options import SandboxOptions
 from gateway.sandbox.queries import is_id
@@ -39,7 +39,7 @@ class CreateRequest:
 
 async def read_create(request: web.Request, options: SandboxOptions) -> CreateRequest:
     """422 for what is malformed, 404 for a service or version set nobody has heard of."""
-    body = await _json_object(request)
+    body = await read_object(request, rule="7")
     known = _CURRENT_FIELDS if options.revision == "2026-04" else _SEED_FIELDS
     unknown = sorted(set(body) - known)
     if unknown and options.strict:
@@ -48,7 +48,7 @@ async def read_create(request: web.Request, options: SandboxOptions) -> CreateRe
     version_set = _string(body, "service_version_set_name", "release")
     if not is_id(service_id):
         raise invalid("body", "service_id", "must match ^[a-f0-9]{24}$", rule="7")
-    service = next((s for s in options.credentials.services if s.id == service_id), None)
+    service = options.service(service_id)
     if service is None:
         raise Refusal(404, "service not found", rule="7")
     if version_set not in service.version_sets:
@@ -57,18 +57,6 @@ async def read_create(request: web.Request, options: SandboxOptions) -> CreateRe
         return CreateRequest(service_id, version_set)
     message, kind = _initial(body)
     return CreateRequest(service_id, version_set, message, kind, _tags(body))
-
-
-async def _json_object(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":
-        raise invalid("header", "content-type", "must be application/json", rule="7")
-    try:
-        body = json.loads(await request.read())
-    except ValueError:
-        raise invalid("body", "", "is not JSON", rule="7") from None
-    if not isinstance(body, dict):
-        raise invalid("body", "", "must be an object", rule="7")
-    return body
 
 
 def _string(body: dict[str, Any], name: str, usual: str | None) -> str:

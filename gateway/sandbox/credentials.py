@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import BadSetting, ConfigError
 from gateway.sandbox.options import Credentials, Service
 from gateway.sandbox.queries import is_id
+from gateway.sandbox.roles import ADMIN, BUILT_IN, Role, permission_named
 
 OPTION: Final = "--strict-credentials"
 _TEXTS: Final = ("organization", "api_key", "api_key_id")
+_KEYS: Final = frozenset({*_TEXTS, "users", "admins", "roles", "services"})
 
 
 def export_lines(base_url: str, credentials: Credentials) -> list[str]:
@@ -29,10 +32,12 @@ def export_lines(base_url: str, credentials: Credentials) -> list[str]:
 
 
 def read_credentials(path: Path) -> Credentials:
-    """Read a TOML file: `organization`, `api_key`, `api_key_id`, `users`, `admins`, `[[services]]`.
+    """Read a TOML file: `organization`, `api_key`, `api_key_id`, `users`, `admins`, `[[roles]]`, `[[services]]`.
 
-    Only the listed users may be signed in. Raises `ConfigError` naming everything that is wrong,
-    never the key's value.
+    A user is an id, or a table with `id` and `role`; a role has a `name`, `permissions`, and perhaps
+    `everybodys = true` to reach the conversations of others. Only users listed here or created over
+    the API may be signed in. Raises `ConfigError` naming everything that is wrong, never the key's
+    value.
     """
     try:
         table = tomllib.loads(path.read_text("utf-8"))
@@ -40,16 +45,25 @@ def read_credentials(path: Path) -> Credentials:
         raise ConfigError([BadSetting(OPTION, f"cannot read {path}: {exc.strerror}")]) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError([BadSetting(OPTION, f"{path} is not TOML: {exc}")]) from exc
-    problems = [*_wrong_texts(table), *_wrong_lists(table), *_wrong_services(table)]
+    problems = [
+        *_wrong_texts(table),
+        *_wrong_roles(table),
+        *_wrong_lists(table),
+        *_wrong_services(table),
+    ]
     if problems:
         raise ConfigError([BadSetting(f"{OPTION} {path}", problem) for problem in problems])
+    users = [item if isinstance(item, str) else item["id"] for item in table["users"]]
+    admins = table.get("admins", [])
+    given = {item["id"]: item["role"] for item in table["users"] if isinstance(item, dict)}
     return Credentials(
         organization=table["organization"],
         api_key=table["api_key"],
         api_key_id=table["api_key_id"],
-        user=table["users"][0],
-        users=frozenset(table["users"]) | frozenset(table.get("admins", ())),
-        admins=frozenset(table.get("admins", ())),
+        user=users[0],
+        users=frozenset(users) | frozenset(admins),
+        roles={role.name: role for role in (*BUILT_IN, *map(_role, table.get("roles", ())))},
+        role_of={**dict.fromkeys(admins, ADMIN.name), **given},
         services=tuple(_service(item) for item in table["services"]),
     )
 
@@ -59,14 +73,44 @@ def _wrong_texts(table: dict[str, Any]) -> list[str]:
     return [f"{name} must be a text that is not empty" for name in wrong]
 
 
-def _wrong_lists(table: dict[str, Any]) -> list[str]:
-    problems = []
-    if not _texts(table.get("users")) or not table["users"]:
-        problems.append("users must be a list of at least one user id")
+def _wrong_roles(table: dict[str, Any]) -> Iterator[str]:
+    roles = table.get("roles", [])
+    if not isinstance(roles, list) or not all(isinstance(item, dict) for item in roles):
+        yield "roles must be tables: [[roles]]"
+        return
+    for number, item in enumerate(roles, 1):
+        if not isinstance(item.get("name"), str) or not item["name"]:
+            yield f"role {number} needs a name"
+        permissions = item.get("permissions")
+        if not _texts(permissions):
+            yield f"role {number} needs permissions, a list of their names"
+            continue
+        for name in permissions or ():
+            if permission_named(name) is None:
+                yield f"role {number}: there is no permission {name!r}"
+
+
+def _wrong_lists(table: dict[str, Any]) -> Iterator[str]:
+    users = table.get("users")
+    if not isinstance(users, list) or not users or not all(map(_is_user, users)):
+        yield "users must be a list of at least one user id, or table with id and role"
+    elif isinstance(table.get("roles", []), list):
+        known = {role.name for role in BUILT_IN}
+        known |= {str(r.get("name")) for r in table.get("roles", []) if isinstance(r, dict)}
+        for item in users:
+            if isinstance(item, dict) and item["role"] not in known:
+                yield f"user {item['id']!r}: there is no role {item['role']!r}"
     if not _texts(table.get("admins", [])):
-        problems.append("admins must be a list of user ids")
-    known = {*_TEXTS, "users", "admins", "services"}
-    return problems + [f"unknown key {name!r}" for name in sorted(set(table) - known)]
+        yield "admins must be a list of user ids"
+    yield from (f"unknown key {name!r}" for name in sorted(set(table) - _KEYS))
+
+
+def _is_user(item: object) -> bool:
+    if isinstance(item, str):
+        return bool(item)
+    return isinstance(item, dict) and all(
+        isinstance(item.get(name), str) and item[name] for name in ("id", "role")
+    )
 
 
 def _wrong_services(table: dict[str, Any]) -> list[str]:
@@ -84,6 +128,15 @@ def _wrong_services(table: dict[str, Any]) -> list[str]:
 
 def _texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+
+
+def _role(item: dict[str, Any]) -> Role:
+    named = (permission_named(name) for name in item["permissions"])
+    return Role(
+        name=item["name"],
+        permissions=frozenset(name for name in named if name is not None),
+        everybodys=item.get("everybodys") is True,
+    )
 
 
 def _service(item: dict[str, Any]) -> Service:

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from gateway.sandbox.errors import Refusal
 from gateway.sandbox.journal import Entry
+from gateway.sandbox.roles import USER
 from gateway.sandbox.state import ENTRY, IDENTITY, SANDBOX, Sandbox
 from gateway.sandbox.tokens import BadToken, Identity
 from gateway.sandbox.upload import ClientLeft
@@ -106,9 +107,11 @@ def _identity(request: web.Request, sandbox: Sandbox) -> Identity:
     if scheme.lower() != "bearer" or not token:
         raise Refusal(401, "a bearer token is required", rule="3")
     try:
-        return sandbox.tokens.read(token.strip())
+        claims = sandbox.tokens.read(token.strip())
     except BadToken as exc:
         raise Refusal(401, str(exc), rule="3") from None
+    role = sandbox.people.role_named(claims.role) or USER
+    return Identity(claims.organization, claims.user, role)
 
 
 def _organization(request: web.Request, sandbox: Sandbox) -> None:

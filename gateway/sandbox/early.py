@@ -7,6 +7,7 @@ ends without another word, the reading is ready, or nearly so, and the caller wa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, Self
 
 import numpy as np
@@ -32,8 +33,9 @@ _SEARCHED: Final = 1024
 class EarlyEar:
     """Listens along to one upload. A context: leaving it drops a reading nobody asked for."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, hints: Sequence[str]) -> None:
         self._sandbox = sandbox
+        self._hints = hints
         self._start: int | None = None
         self._rate = 0
         self._seen = 0
@@ -101,5 +103,5 @@ class EarlyEar:
         self._spoken, self._covered = False, self._seen
         pcm = np.frombuffer(samples, dtype="<i2").astype(np.int16)
         self._reading = asyncio.create_task(
-            self._sandbox.transcribe(pcm, self._rate), name="early-ear"
+            self._sandbox.transcribe(pcm, self._rate, self._hints), name="early-ear"
         )

@@ -19,11 +19,37 @@ _COMMON: Final = {
     "finish": 5,
     "list": 15,
     "services": 50,
+    "recommend": 20,
+    "users": 60,
+    "user-search": 50,
 }
 PER_MINUTE: Final = MappingProxyType(
     {
-        "2025-06": MappingProxyType({**_COMMON, "messages": 60}),
-        "2026-04": MappingProxyType({**_COMMON, "messages": 20}),
+        # The page of 2025-06 gives no figures; these are the oldest known, of August 2025.
+        "2025-06": MappingProxyType(
+            {
+                **_COMMON,
+                "messages": 60,
+                "source": 10,
+                "insights": 500,
+                "starters": 40,
+                "user-delete": 1000,
+            }
+        ),
+        "2026-04": MappingProxyType(
+            {
+                **_COMMON,
+                "messages": 20,
+                "source": 30,
+                "insights": 20,
+                "starters": 10,
+                "tags": 50,
+                "user-create": 50,
+                "user-update": 50,
+                "user-variables": 50,
+                "user-delete": 500,
+            }
+        ),
     }
 )
 

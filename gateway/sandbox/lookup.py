@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
 from gateway.clock import iso
-from gateway.sandbox import queries
+from gateway.sandbox import queries, roles
 from gateway.sandbox.conversations import Conversation, Message
 from gateway.sandbox.errors import Refusal, invalid
-from gateway.sandbox.options import Revision, Service
+from gateway.sandbox.options import Service
 from gateway.sandbox.state import ENTRY, IDENTITY, SANDBOX, Sandbox
-from gateway.sandbox.tokens import Identity
+from gateway.sandbox.tokens import Claims, Identity
 
-T = TypeVar("T")
 _KINDS = ("user-message", "agent-message", "external-event", "agent-inner-thought")
 _ANALYSES = ("generate-user-models", "extract-memories", "compute-metrics")
 
@@ -31,11 +30,12 @@ async def sign_in(request: web.Request) -> web.Response:
             raise invalid("header", name, "field required", rule="1")
     key, key_id, user = (request.headers[name] for name in names)
     request[ENTRY].user = user
-    known = who.users is None or user in who.users
+    known = sandbox.people.may_sign_in(user)
     if (key, key_id) != (who.api_key, who.api_key_id) or not known:
         raise Refusal(401, "the API key or the user is unknown", rule="1")
     headers = sandbox.limits.count("sign-in", user)
-    token, expires = sandbox.tokens.issue(Identity(who.organization, user))
+    role = sandbox.people.role_of(user).name
+    token, expires = sandbox.tokens.issue(Claims(who.organization, user, role))
     answer = {"id_token": token, "expires_at": iso(expires)}
     return web.json_response(answer, headers=headers)
 
@@ -45,6 +45,8 @@ async def finish(request: web.Request) -> web.Response:
     sandbox, entry = request.app[SANDBOX], request[ENTRY]
     conversation_id = queries.path_id(request, "conversation_id", rule="31")
     entry.conversation_id = conversation_id
+    revised = sandbox.options.revision == "2026-04"
+    request[IDENTITY].need(roles.UPDATE_USER, roles.FINISH if revised else roles.INTERACT)
     with sandbox.conversations.closing(request[IDENTITY], conversation_id) as turn:
         late = sandbox.strike("late-finish", entry)
         if late is not None:
@@ -61,18 +63,22 @@ async def conversations(request: web.Request) -> web.Response:
     wanted = queries.ids(query, "id", rule="34")
     finished = queries.flag(query, "is_finished", rule="34")
     page = queries.page(query, most=150, usual=150, fields=("created_at",), rule="34")
+    who = request[IDENTITY]
+    tags = queries.tags(query, rule="34") if sandbox.options.revision == "2026-04" else ()
     found = [
         conversation
         for conversation in sandbox.conversations
-        if sandbox.conversations.may_see(request[IDENTITY], conversation)
+        if who.may(roles.GET_CONVERSATION)
+        and sandbox.conversations.may_see(who, conversation)
+        and all(_tagged(conversation, key, value) for key, value in tags)
         and (not users or conversation.user_id in users)
         and (not services or conversation.service_id in services)
         and (not wanted or conversation.id in wanted)
         and finished in (None, conversation.finished)
     ]
     keys: dict[str, Callable[[Conversation], Any]] = {"created_at": lambda item: item.created_at}
-    shown, more = _paged(found, page, keys)
-    listed = [_conversation(item, sandbox) for item in shown]
+    shown, more = queries.paged(found, page, keys)
+    listed = [_conversation(item, sandbox, who) for item in shown]
     return web.json_response({"conversations": listed, **more})
 
 
@@ -89,11 +95,13 @@ async def messages(request: web.Request) -> web.Response:
     kinds = query.getall("message_type", []) if revision == "2026-04" else []
     if not set(kinds) <= set(_KINDS):
         raise invalid("query", "message_type", f"must be one of {_KINDS}", rule="35")
-    conversation = sandbox.conversations.find(request[IDENTITY], conversation_id, rule="35")
+    who = request[IDENTITY]
+    conversation = sandbox.conversations.find(who, conversation_id, rule="35")
     found = [
         message
         for message in conversation.messages
-        if (not wanted or message.id in wanted)
+        if who.may(roles.GET_MESSAGE)
+        and (not wanted or message.id in wanted)
         and (not interactions or message.interaction_id in interactions)
         and (not kinds or message.kind in kinds)
     ]
@@ -102,13 +110,14 @@ async def messages(request: web.Request) -> web.Response:
         stamp: lambda item: item.created_at,
         "interaction_id": lambda item: order[item.interaction_id],
     }
-    shown, more = _paged(found, page, keys)
-    return web.json_response({"messages": [_message(item, revision) for item in shown], **more})
+    shown, more = queries.paged(found, page, keys)
+    return web.json_response({"messages": [_message(item, sandbox) for item in shown], **more})
 
 
 async def services(request: web.Request) -> web.Response:
     """GET …/service/: what a conversation can be created in."""
     sandbox, query = request.app[SANDBOX], request.query
+    request[IDENTITY].need(roles.GET_SERVICE)
     wanted = queries.ids(query, "id", rule="services")
     active = queries.flag(query, "is_active", rule="services")
     page = queries.page(query, most=20, usual=10, fields=("name", "is_active"), rule="services")
@@ -121,27 +130,21 @@ async def services(request: web.Request) -> web.Response:
         "name": lambda item: item.name,
         "is_active": lambda _item: True,
     }
-    shown, more = _paged(found, page, keys)
+    shown, more = queries.paged(found, page, keys)
     listed = [_service(item, sandbox) for item in shown]
     filters: dict[str, list[str]] | None = {"tags": []} if page.start == 0 else None
     return web.json_response({"services": listed, **more, "filter_values": filters})
 
 
-def _paged(
-    found: Iterable[T], page: queries.Page, keys: dict[str, Callable[[T], Any]]
-) -> tuple[list[T], dict[str, Any]]:
-    """One page, and the fields that tell whether there is another."""
-    ordered = list(found)
-    for name, downwards in reversed(page.order):
-        ordered.sort(key=keys[name], reverse=downwards)
-    end = page.start + page.limit
-    more = end < len(ordered)
-    shown = ordered[page.start : end]
-    return shown, {"has_more": more, "continuation_token": end if more else None}
+def _tagged(item: Conversation, key: str, value: str) -> bool:
+    if key not in item.tags:
+        return False
+    return value == "*" or item.tags[key] == (value or None)
 
 
-def _conversation(item: Conversation, sandbox: Sandbox) -> dict[str, Any]:
+def _conversation(item: Conversation, sandbox: Sandbox, who: Identity) -> dict[str, Any]:
     analyzed = item.finished and not item.finish_owed
+    last = item.messages[-1].text if item.messages and who.may(roles.GET_MESSAGE) else ""
     listed = {
         "id": item.id,
         "user_id": item.user_id,
@@ -149,14 +152,9 @@ def _conversation(item: Conversation, sandbox: Sandbox) -> dict[str, Any]:
         "is_finished": item.finished,
         "is_analyzed": analyzed,
         "completed_post_processings": list(_ANALYSES) if analyzed else [],
-        "final_message": item.messages[-1].text if item.messages else "",
+        "final_message": last,
         "service_id": item.service_id,
-        "version_set_info": {
-            "name": item.version_set,
-            "agent_version_info": [item.service_id, 1],
-            "service_hierarchical_state_machine_version_info": [item.service_id, 1],
-            "llm_model_preferences": {},
-        },
+        "version_set_info": _version_set(item) if who.may(roles.VERSION_SET) else None,
         "num_messages": len(item.messages),
     }
     if sandbox.options.revision == "2026-04":
@@ -164,13 +162,22 @@ def _conversation(item: Conversation, sandbox: Sandbox) -> dict[str, Any]:
     return listed
 
 
-def _message(item: Message, revision: Revision) -> dict[str, Any]:
-    seed = revision == "2025-06"
+def _version_set(item: Conversation) -> dict[str, Any]:
+    return {
+        "name": item.version_set,
+        "agent_version_info": [item.service_id, 1],
+        "service_hierarchical_state_machine_version_info": [item.service_id, 1],
+        "llm_model_preferences": {},
+    }
+
+
+def _message(item: Message, sandbox: Sandbox) -> dict[str, Any]:
+    seed = sandbox.options.revision == "2025-06"
     listed: dict[str, Any] = {
         "id": item.id,
         "interaction_id": item.interaction_id,
         "timestamp" if seed else "created_at": iso(item.created_at),
-        "sender": "Front desk" if item.kind == "agent-message" else "Caller",
+        "sender": sandbox.agent.name if item.kind == "agent-message" else "Caller",
         "message": item.text,
         "format": "voice" if item.voice else "text",
         "message_type": item.kind,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
 from gateway.sandbox.faults import FaultRule
+from gateway.sandbox.roles import ADMIN, BUILT_IN, Role
 
 Revision = Literal["2025-06", "2026-04"]
 VoiceFormat = Literal["pcm16", "wav", "wav-pieces", "mp3"]
@@ -36,9 +39,13 @@ class Credentials:
     user: str = "sandbox-caller"
     """The user named in the printed settings."""
     users: frozenset[str] | None = None
-    """Who may be signed in; None = anybody."""
-    admins: frozenset[str] = frozenset()
-    """Users who may see, interact with and finish other users' conversations."""
+    """Who may be signed in besides users created over the API; None = anybody."""
+    roles: Mapping[str, Role] = field(
+        default_factory=lambda: {role.name: role for role in BUILT_IN}
+    )
+    """Roles by name."""
+    role_of: Mapping[str, str] = field(default_factory=lambda: {"sandbox-admin": ADMIN.name})
+    """Names of the roles of listed users; all others have the usual one."""
     services: tuple[Service, ...] = (Service("5a9db0c55a9db0c55a9db0c5", "front desk"),)
 
 
@@ -85,3 +92,11 @@ class SandboxOptions:
     faults: tuple[FaultRule, ...] = ()
     seed: int = 1
     """Of the faults' dice."""
+    data: Path | None = None
+    """Folder in which everything is kept; None = in memory, for one run."""
+    source_seconds: float = 300.0
+    """Life of the URL of a message's source."""
+
+    def service(self, service_id: str) -> Service | None:
+        """The service of this id, if there is one."""
+        return next((one for one in self.credentials.services if one.id == service_id), None)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from multidict import MultiMapping
 
 from gateway.sandbox.errors import invalid
 from gateway.sandbox.options import SandboxOptions
+from gateway.sandbox.roles import INSIGHTS
+from gateway.sandbox.tokens import Identity
 
 _ID: Final = re.compile(r"[a-f0-9]{24}")
 _FLAGS: Final[Mapping[str, bool]] = {
     "true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False,
 }  # fmt: skip
 _FORMATS: Final = ("text", "voice")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 
 Query = MultiMapping[str]
+T = TypeVar("T")
 
 
 def is_id(text: str) -> bool:
@@ -70,11 +74,13 @@ class Page:
     """Field and whether it is sorted downwards; first the most important."""
 
 
-def page(query: Query, *, most: int, usual: int, fields: tuple[str, ...], rule: str) -> Page:
-    """`limit` (1..`most`), `continuation_token` and `sort_by` of a list."""
+def page(
+    query: Query, *, most: int, usual: int, fields: tuple[str, ...], rule: str, least: int = 1
+) -> Page:
+    """`limit` (`least`..`most`), `continuation_token` and `sort_by` of a list."""
     limit = _integer(query, "limit", usual, rule=rule)
-    if not 1 <= limit <= most:
-        raise invalid("query", "limit", f"must be between 1 and {most}", rule=rule)
+    if not least <= limit <= most:
+        raise invalid("query", "limit", f"must be between {least} and {most}", rule=rule)
     start = _integer(query, "continuation_token", 0, rule=rule)
     if start < 0:
         raise invalid("query", "continuation_token", "must not be negative", rule=rule)
@@ -85,6 +91,30 @@ def page(query: Query, *, most: int, usual: int, fields: tuple[str, ...], rule: 
             raise invalid("query", "sort_by", f"must be + or - and one of {fields}", rule=rule)
         order.append((wish[1:], wish[0] == "-"))
     return Page(limit, start, tuple(order))
+
+
+def paged(
+    found: Iterable[T], page: Page, keys: Mapping[str, Callable[[T], Any]]
+) -> tuple[list[T], dict[str, Any]]:
+    """One page, and the fields that tell whether there is another."""
+    ordered = list(found)
+    for name, downwards in reversed(page.order):
+        ordered.sort(key=keys[name], reverse=downwards)
+    end = page.start + page.limit
+    more = end < len(ordered)
+    shown = ordered[page.start : end]
+    return shown, {"has_more": more, "continuation_token": end if more else None}
+
+
+def tags(query: Query, *, rule: str) -> tuple[tuple[str, str], ...]:
+    """Repeated `tag` filters, `key:value` each; the value `*` stands for any, an empty one for null."""
+    found = []
+    for text in query.getall("tag", []):
+        key, colon, value = text.partition(":")
+        if not colon or not key:
+            raise invalid("query", "tag", "must be of the form key:value", rule=rule)
+        found.append((key, value))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +128,11 @@ class ActionFilter:
         return self.pattern is not None and self.pattern.search(kind) is not None
 
 
-def action_filter(query: Query, options: SandboxOptions) -> ActionFilter:
-    """2025-06: events only on demand; 2026-04: always, unless the expression matches nothing."""
+def action_filter(query: Query, options: SandboxOptions, who: Identity) -> ActionFilter:
+    """2025-06: events only on demand; 2026-04: always, unless the expression matches nothing.
+
+    Nobody without the permission for insights gets any.
+    """
     text = query.get("current_agent_action_type", "^.*$")
     try:
         pattern = re.compile(text)
@@ -112,11 +145,12 @@ def action_filter(query: Query, options: SandboxOptions) -> ActionFilter:
     on_demand = options.revision == "2025-06"
     if on_demand and not flag(query, "emit_current_agent_action_event", rule="12"):
         return ActionFilter(None)
-    return ActionFilter(pattern)
+    return ActionFilter(pattern if who.may(INSIGHTS) else None)
 
 
 def _integer(query: Query, name: str, usual: int, *, rule: str) -> int:
-    try:
-        return int(query.get(name, str(usual)))
-    except ValueError:
-        raise invalid("query", name, "must be an integer", rule=rule) from None
+    text = query.get(name, str(usual))
+    # Not `int` alone: it takes blanks, underscores and digits of other scripts, and gigabytes of them.
+    if not _INTEGER.fullmatch(text):
+        raise invalid("query", name, "must be an integer", rule=rule)
+    return int(text)

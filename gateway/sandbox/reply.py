@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.sandbox import script
-from gateway.sandbox.agent import DeskState, Reply
-from gateway.sandbox.conversations import Message, Turn, new_id
+from gateway.sandbox.agent import Reply
+from gateway.sandbox.conversations import Done, Message, Turn, new_id
 from gateway.sandbox.faults import Strike
 from gateway.sandbox.journal import Entry
 from gateway.sandbox.pieces import Alignment, Piece, spoken_filler, text_pieces, voice_pieces
@@ -39,8 +38,7 @@ async def answer(
     exchange: Exchange,
     opening: tuple[Event, ...],
     heard: list[Message],
-    desk: DeskState,
-    reply: Reply,
+    done: Done,
 ) -> None:
     """Stream one whole answer up to, not including, the end of the connection.
 
@@ -57,8 +55,8 @@ async def answer(
         await stream.error(500, "the interaction failed")
         return
     message_id = new_id()
-    if await _speak(exchange, reply, message_id):
-        await _complete(exchange, heard, desk, reply, message_id)
+    if await _speak(exchange, done.reply, message_id):
+        await _complete(exchange, heard, done, message_id)
 
 
 async def _think(exchange: Exchange) -> None:
@@ -89,10 +87,10 @@ def _thoughts() -> tuple[dict[str, Any], ...]:
 
 
 async def _filler(sandbox: Sandbox, strike: Strike) -> dict[str, Any]:
-    spoken = strike.kind == "filler"
+    spoken, text = strike.kind == "filler", sandbox.agent.filler()
     return {
         "type": "action-too-long",
-        "filler": await spoken_filler(sandbox, script.FILLER) if spoken else script.FILLER,
+        "filler": await spoken_filler(sandbox, text) if spoken else text,
         "previously_started_event": {"type": "tool-call-started"},
     }
 
@@ -190,15 +188,13 @@ async def _marked(pieces: AsyncIterator[Piece], shape: _Shape) -> AsyncIterator[
         yield shape.event(Piece("", []), number, stop=True), True
 
 
-async def _complete(
-    exchange: Exchange, heard: list[Message], desk: DeskState, reply: Reply, message_id: str
-) -> None:
+async def _complete(exchange: Exchange, heard: list[Message], done: Done, message_id: str) -> None:
     sandbox, entry, stream, turn = exchange.sandbox, exchange.entry, exchange.stream, exchange.turn
     failing = sandbox.strike("error-after", entry)
-    ends = reply.ends or failing is not None
+    reply, owed = done.reply, failing is not None
+    ends = reply.ends or owed
     said = turn.message("agent-message", reply.text, voice=exchange.voice, message_id=message_id)
-    turn.commit(desk, [*heard, said], finished=ends)
-    turn.conversation.finish_owed = failing is not None
+    turn.commit(done, [*heard, said], finished=ends, finish_owed=owed)
     completed: Event = {
         "type": "interaction-complete",
         "message_id": message_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -11,12 +12,17 @@ from aiohttp import web
 
 from audio.types import Pcm
 from gateway.clock import Clock
+from gateway.sandbox.agent import Agent
 from gateway.sandbox.conversations import Conversations
 from gateway.sandbox.engines import Recogniser, Voice
 from gateway.sandbox.faults import Faults, Strike
+from gateway.sandbox.feedback import Feedbacks
 from gateway.sandbox.journal import Entry, Journal
 from gateway.sandbox.limits import Limits
+from gateway.sandbox.links import Links
 from gateway.sandbox.options import SandboxOptions
+from gateway.sandbox.people import People
+from gateway.sandbox.records import Records
 from gateway.sandbox.sound import decode_mp3, resample
 from gateway.sandbox.tokens import Identity, Tokens
 
@@ -27,6 +33,7 @@ class Sandbox:
 
     options: SandboxOptions
     clock: Clock
+    agent: Agent
     recogniser: Recogniser
     voice: Voice
     hearing: ThreadPoolExecutor
@@ -36,13 +43,20 @@ class Sandbox:
     limits: Limits
     faults: Faults
     journal: Journal
+    records: Records
     conversations: Conversations
+    feedbacks: Feedbacks
+    people: People
+    links: Links
     work: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
     """Requests being served; the application cancels and awaits what is left when it ends."""
 
-    async def transcribe(self, pcm: Pcm, rate: int) -> str:
+    async def transcribe(self, pcm: Pcm, rate: int, hints: Sequence[str]) -> str:
+        """The words of a recording; `hints` are phrases that would be no surprise."""
         loop = asyncio.get_running_loop()
-        heard = await loop.run_in_executor(self.hearing, self.recogniser.transcribe, pcm, rate)
+        heard = await loop.run_in_executor(
+            self.hearing, self.recogniser.transcribe, pcm, rate, hints
+        )
         return heard.strip()
 
     async def speak(self, text: str, rate: int) -> Pcm:

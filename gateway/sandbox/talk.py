@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
 
-from gateway.sandbox import agent
-from gateway.sandbox.conversations import Message
+from gateway.sandbox import roles
+from gateway.sandbox.agent import Agent, AgentState, Outcome
+from gateway.sandbox.conversations import Done, Message, Sound, TurnKind
 from gateway.sandbox.creation import CreateRequest, read_create
 from gateway.sandbox.early import AUDIBLE_DBFS, EarlyEar
 from gateway.sandbox.errors import Refusal
@@ -33,7 +35,8 @@ async def create(request: web.Request) -> web.StreamResponse:
     """POST …/conversation/: open a conversation; the agent speaks first."""
     sandbox, entry = request.app[SANDBOX], request[ENTRY]
     voice = message_format(request.query, "response_format", rule="7") == "voice"
-    actions = action_filter(request.query, sandbox.options)
+    actions = action_filter(request.query, sandbox.options, request[IDENTITY])
+    request[IDENTITY].need(roles.CREATE)
     wanted = await read_create(request, sandbox.options)
     with sandbox.conversations.start(
         request[IDENTITY], wanted.service_id, wanted.version_set, wanted.tags
@@ -61,13 +64,15 @@ async def _greet(exchange: Exchange, wanted: CreateRequest) -> None:
         {"type": "conversation-created", "conversation_id": turn.conversation.id}
     ]
     heard: list[Message] = []
-    desk, reply = agent.greeting()
+    agent = exchange.sandbox.agent
+    done = Done("greeting", wanted.initial_message or "", agent.greet())
     if wanted.initial_message is not None:
         message = turn.message(wanted.initial_kind, wanted.initial_message, voice=False)
         heard.append(message)
         opening.append(_available(message))
-        desk, reply = _answered(desk, wanted.initial_kind, wanted.initial_message)
-    await answer(exchange, tuple(opening), heard, desk, reply)
+        outcome = answered(agent, done.outcome.state, wanted.initial_kind, wanted.initial_message)
+        done = Done("greeting", wanted.initial_message, outcome)
+    await answer(exchange, tuple(opening), heard, done)
 
 
 async def interact(request: web.Request) -> web.StreamResponse:
@@ -75,15 +80,17 @@ async def interact(request: web.Request) -> web.StreamResponse:
     sandbox, entry = request.app[SANDBOX], request[ENTRY]
     spoken = message_format(request.query, "request_format", rule="14") == "voice"
     voice = message_format(request.query, "response_format", rule="14") == "voice"
-    actions = action_filter(request.query, sandbox.options)
+    actions = action_filter(request.query, sandbox.options, request[IDENTITY])
     conversation_id = path_id(request, "conversation_id", rule="14")
     entry.conversation_id = conversation_id
+    request[IDENTITY].need(roles.UPDATE_USER, roles.INTERACT)
     with sandbox.conversations.resume(request[IDENTITY], conversation_id) as turn:
         expected = expect(request, sandbox.options, voice=spoken)
-        async with EarlyEar(sandbox) as ear:
+        hints = sandbox.agent.hints(turn.conversation.state)
+        async with EarlyEar(sandbox, hints) as ear:
             body = await receive(request, sandbox, entry, expected, ear)
             said = await understand(body, expected, sandbox, turn.conversation.created_at)
-            text = await _text_of(said, sandbox, entry, ear)
+            text = await _text_of(said, sandbox, entry, ear, hints)
         stream = EventStream(sandbox, entry, request, 200)
         exchange = Exchange(
             sandbox=sandbox, entry=entry, stream=stream, turn=turn, voice=voice, actions=actions
@@ -97,7 +104,9 @@ async def interact(request: web.Request) -> web.StreamResponse:
     return stream.response
 
 
-async def _text_of(said: UserTurn, sandbox: Sandbox, entry: Entry, ear: EarlyEar) -> str:
+async def _text_of(
+    said: UserTurn, sandbox: Sandbox, entry: Entry, ear: EarlyEar, hints: Sequence[str]
+) -> str:
     """The words of the turn; empty when a recording holds none and that is told by an event."""
     if not isinstance(said.said, Recording):
         return said.said
@@ -106,7 +115,7 @@ async def _text_of(said: UserTurn, sandbox: Sandbox, entry: Entry, ear: EarlyEar
     text = ""
     if loud_ms(pcm, rate, AUDIBLE_DBFS) >= SPEECH_MS:
         early = await ear.text(pcm, rate)
-        text = early if early is not None else await sandbox.transcribe(pcm, rate)
+        text = early if early is not None else await sandbox.transcribe(pcm, rate, hints)
     if not text and sandbox.options.silence == "status":
         # No rule is named: a client cannot know that what it sent holds no words.
         raise Refusal(400, NOTHING_SAID)
@@ -126,15 +135,24 @@ async def _respond(exchange: Exchange, said: UserTurn, text: str) -> None:
     )
     if said.kind != "skip":
         heard.append(message)
-    desk, reply = _answered(turn.conversation.desk, said.kind, text)
-    log.debug("caller: %s; agent: %s", text, reply.text)
-    await answer(exchange, (_available(message),), heard, desk, reply)
+    if isinstance(said.said, Recording):
+        turn.sounds.append(Sound(message.id, said.said.media, said.said.file))
+    outcome = answered(exchange.sandbox.agent, turn.conversation.state, said.kind, text)
+    log.debug("caller: %s; agent: %s", text, outcome.reply.text)
+    await answer(exchange, (_available(message),), heard, Done(said.kind, text, outcome))
 
 
-def _answered(desk: agent.DeskState, kind: str, text: str) -> agent.Answer:
-    if kind == "external-event":
-        return agent.note_event(desk)
-    return agent.hear(desk, text) if text else agent.prompt_again(desk)
+def answered(agent: Agent, state: AgentState, kind: TurnKind, text: str) -> Outcome:
+    """What the agent makes of a turn of this kind."""
+    match kind:
+        case "greeting":
+            return agent.greet()
+        case "external-event":
+            return agent.note_event(state, text)
+        case "skip":
+            return agent.prompt_again(state)
+        case "user-message":
+            return agent.hear(state, text)
 
 
 def _available(message: Message) -> Event:

@@ -14,7 +14,7 @@ from gateway.sandbox.multipart import BadForm, Field, read_form
 from gateway.sandbox.sound import NotAudio
 from gateway.sandbox.state import Sandbox
 from gateway.sandbox.upload import AudioConfig, Expected
-from gateway.sandbox.wav import looks_like_wav, read_wav
+from gateway.sandbox.wav import looks_like_wav, read_wav, wav_file
 
 TurnKind = Literal["user-message", "external-event", "skip"]
 
@@ -25,6 +25,9 @@ class Recording:
 
     pcm: Pcm
     rate: int
+    media: str = "audio/wav"
+    file: bytes = b""
+    """The recording as a file of that type, its sizes true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ async def _recording(
     """Sound from an upload of either revision; 415 for anything that is not what it claims to be."""
     try:
         if media == "audio/mpeg" or (config is not None and config.type == "mp3"):
-            return Recording(*await sandbox.read_mp3(data))
+            return Recording(*await sandbox.read_mp3(data), "audio/mpeg", data)
         if config is not None and not looks_like_wav(data[:12]) and media != "audio/wav":
             return _headerless(data, config)
         pcm, rate = read_wav(data)
@@ -156,7 +159,7 @@ async def _recording(
         raise Refusal(415, str(exc), rule="19") from None
     if sandbox.options.strict and config is not None:
         _agree(config, rate)
-    return Recording(pcm, rate)
+    return Recording(pcm, rate, file=wav_file(pcm, rate))
 
 
 def _agree(config: AudioConfig, rate: int) -> None:
@@ -170,4 +173,5 @@ def _headerless(data: bytes, config: AudioConfig) -> Recording:
     kind, shift = ("<i2", 0) if config.sample_width == 2 else ("<i4", 16)
     whole = len(data) // config.sample_width * config.sample_width
     samples = np.frombuffer(data[:whole], dtype=kind) >> shift
-    return Recording(samples.astype(np.int16), config.frame_rate)
+    pcm = samples.astype(np.int16)
+    return Recording(pcm, config.frame_rate, file=wav_file(pcm, config.frame_rate))

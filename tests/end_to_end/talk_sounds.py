@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,9 +72,9 @@ class AttentiveEars(TonesRecogniser):
         super().__init__()
         self.heard: list[Pcm] = []
 
-    def transcribe(self, pcm: Pcm, rate: int) -> str:
+    def transcribe(self, pcm: Pcm, rate: int, hints: Sequence[str] = ()) -> str:
         self.heard.append(pcm)
-        return super().transcribe(pcm, rate)
+        return super().transcribe(pcm, rate, hints)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ async def test_a_reply_of_twenty_seconds_in_one_line_starts_at_once(
     async with a_house(tmp_path, revision, voice_ms=560, sandbox={"piece_ms": 60_000}) as house:
         call = await house.call(hang_up_after=3.0)
 
-        assert house.speaking_ms("Hello, front desk. What message may I take?") > 20_000
+        assert house.speaking_ms("Hello, front desk. How can I help you today?") > 20_000
         assert call.result.greeted_after_ms is not None
         assert call.result.greeted_after_ms < 1500
         assert call.result.underruns == ()

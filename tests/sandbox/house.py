@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import numpy as np
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.clock import SystemClock
@@ -265,6 +266,7 @@ class House:
     revision: str
     recogniser: TonesRecogniser
     clock: JumpingClock
+    app: web.Application
 
     def guest(self, user: str = "sandbox-caller") -> Guest:
         return Guest(self.http, self.base, self.revision, user)
@@ -293,4 +295,4 @@ async def open_house(
         clock,
     )
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        yield House(f"http://127.0.0.1:{server.port}", http, revision, tones, clock)
+        yield House(f"http://127.0.0.1:{server.port}", http, revision, tones, clock, app)

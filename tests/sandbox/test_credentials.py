@@ -45,7 +45,7 @@ def test_a_file_replaces_everything(tmp_path):
 
     assert (who.organization, who.api_key, who.user) == ("acme", "very-secret", "ada")
     assert sorted(who.users or ()) == ["ada", "bob", "boss"]
-    assert sorted(who.admins) == ["boss"]
+    assert dict(who.role_of) == {"boss": "AdminRole"}
     assert [(s.id[0], s.name, s.version_sets) for s in who.services] == [
         ("a", "desk", ("release",)),
         ("b", "front desk", ("release", "edge")),

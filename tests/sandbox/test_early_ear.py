@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ class Counting:
     def __init__(self) -> None:
         self.given: list[int] = []
 
-    def transcribe(self, pcm: Pcm, rate: int) -> str:
+    def transcribe(self, pcm: Pcm, rate: int, hints: Sequence[str] = ()) -> str:
         self.given.append(len(pcm) * 1000 // rate)
         return f"reading {len(self.given)}"
 

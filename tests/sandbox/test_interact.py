@@ -408,7 +408,7 @@ async def test_A24_the_voice_comes_in_the_asked_container_and_rate(voice_format,
                 pcm, told = decode_mp3(b"".join(pieces))
                 assert told == rate
                 seconds = len(pcm) / rate
-        # 39 letters at 60 ms and seven gaps at 60 ms; MP3 adds its own padding.
+        # 36 characters at 60 ms and nine gaps at 60 ms; MP3 adds its own padding.
         assert 2.6 < seconds < 3.2
 
 

@@ -8,14 +8,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.clock import SystemClock
-from gateway.sandbox import agent
-from gateway.sandbox.conversations import Conversations, Turn
+from gateway.sandbox.agent import Agent, load_script
+from gateway.sandbox.conversations import Conversations, Done, Turn
 from gateway.sandbox.errors import Refusal
 from gateway.sandbox.options import SandboxOptions
+from gateway.sandbox.records import Records
+from gateway.sandbox.roles import GUEST
 from gateway.sandbox.tokens import Identity
 
-USERS = st.sampled_from([Identity("sandbox", "ada"), Identity("sandbox", "bob")])
+USERS = st.sampled_from([Identity("sandbox", name, GUEST) for name in ("ada", "bob")])
 SERVICES = st.sampled_from(["a" * 24, "b" * 24])
+AGENT = Agent(load_script(None))
 BODIES = st.sampled_from(["talk", "end", "fail"])
 
 
@@ -34,7 +37,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.house = Conversations(SystemClock(), SandboxOptions())
+        self.house = Conversations(SystemClock(), SandboxOptions(), AGENT, Records(None))
         self.open: list[Turn] = []
 
     @rule(target=ids, who=USERS, service=SERVICES)
@@ -76,7 +79,8 @@ class AnyOrder(RuleBasedStateMachine):
         with turn:
             if body != "fail":
                 said = turn.message("agent-message", "hello", voice=False)
-                turn.commit(agent.greeting()[0], [said], finished=body == "end")
+                done = Done("greeting", "", AGENT.greet())
+                turn.commit(done, [said], finished=body == "end")
 
     @invariant()
     def one_unfinished_conversation_per_user_and_service(self) -> None:

@@ -141,7 +141,7 @@ async def test_A5_another_users_conversation_cannot_be_used_and_is_not_listed():
 
 
 async def test_A5_an_admin_may_finish_anybodys_conversation():
-    async with open_house(credentials=Credentials(admins=frozenset({"boss"}))) as house:
+    async with open_house(credentials=Credentials(role_of={"boss": "AdminRole"})) as house:
         ada, boss = await house.caller("ada"), await house.caller("boss")
         conversation = await ada.begin()
 

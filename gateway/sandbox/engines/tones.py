@@ -7,7 +7,7 @@ neither models nor the extra.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -49,12 +49,15 @@ class TonesRecogniser:
 
     def __init__(self, answers: Iterable[str] = ()) -> None:
         self._answers = deque(answers)
+        self.hints: tuple[str, ...] = ()
+        """What the last recording was expected to hold."""
 
     def expect(self, *answers: str) -> None:
         """Add answers to the end of the list; an empty one means 'nothing understood'."""
         self._answers.extend(answers)
 
-    def transcribe(self, pcm: Pcm, rate: int) -> str:
+    def transcribe(self, pcm: Pcm, rate: int, hints: Sequence[str] = ()) -> str:
+        self.hints = tuple(hints)
         if self._answers:
             return self._answers.popleft()
         return f"heard {len(pcm) * 1000 // rate} ms"

@@ -8,12 +8,19 @@ that looks like either is made once more with the whole window.
 Measured over 100 recordings through the mu-law band (real, synthetic, prompts, with the silence a
 gateway sends around them): 1.5 % of words wrong, as with the whole window alone; median 0.19 s where
 that takes 0.52 s; 36 of them needed the second reading.
+
+Hints are phrases the agent's script expects. A reading that stays unsure is made a third time with
+them, and that one taken only where it holds an expected word and is surer: so hints cost nothing on
+a clear line and are never heard into silence. Of 28 short answers by one
+speaker (days, times, names) in pink noise, 5 were wrong without hints and 3 with them at 8 dB signal
+to noise, none either way at 15 dB and on a clear line.
 """
 
 from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,10 +42,12 @@ SPLIT_TO_S: Final = 28.0
 NOT_SPEECH: Final = 0.6
 DOUBTFUL: Final = -1.0
 """Above the one and below the other (mean log probability) the model itself doubts that anyone spoke."""
+MOST_HINTS: Final = 100
+"""Tokens of earlier text the model is given."""
 UNSURE: Final = -0.25
 """Mean log probability below which a reading deserves the whole window."""
 
-_START, _NO_TIMES, _END_OF_TEXT = 50257, 50362, 50256
+_START, _NO_TIMES, _END_OF_TEXT, _BEFORE = 50257, 50362, 50256, 50360
 """Tokens of the English-only vocabulary."""
 
 
@@ -93,35 +102,56 @@ class WhisperRecogniser:
         )
         self._tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
 
-    def transcribe(self, pcm: Pcm, rate: int) -> str:
+    def transcribe(self, pcm: Pcm, rate: int, hints: Sequence[str] = ()) -> str:
         """What was said, with the model's own punctuation; empty when nothing was."""
         speech = resample(pcm, rate, RATE)
-        readings = [self._read(window) for window in windows(speech)]
+        readings = [self._read(window, hints) for window in windows(speech)]
         return " ".join(reading.text for reading in readings if not reading.silent)
 
-    def _read(self, speech: Pcm) -> Reading:
+    def _read(self, speech: Pcm, hints: Sequence[str]) -> Reading:
         seconds = len(speech) / RATE
         limit = 12 + int(6 * seconds)
-        reading = self._window(speech, max(MIN_WINDOW_S, seconds + PADDING_S), limit)
+        short = max(MIN_WINDOW_S, seconds + PADDING_S)
+        reading = self._window(speech, short, limit)
         if not reading.ran_away and reading.score >= UNSURE:
             return reading
         second = self._window(speech, FULL_WINDOW_S, limit)
-        return second if reading.ran_away or second.score > reading.score else reading
+        best = second if reading.ran_away or second.score > reading.score else reading
+        if not hints or best.silent or (not best.ran_away and best.score >= UNSURE):
+            return best
+        hinted = self._window(speech, short, limit, self._earlier(hints))
+        return hinted if _fits(hinted, best, hints) else best
 
-    def _window(self, speech: Pcm, seconds: float, limit: int) -> Reading:
+    def _earlier(self, hints: Sequence[str]) -> list[int]:
+        """The hints as if they had been said before: the model then prefers their words."""
+        tokens = self._tokenizer.encode(" " + ", ".join(hints) + ".", add_special_tokens=False).ids
+        return [_BEFORE, *tokens[:MOST_HINTS]]
+
+    def _window(
+        self, speech: Pcm, seconds: float, limit: int, earlier: Sequence[int] = ()
+    ) -> Reading:
         frames = int(min(seconds, FULL_WINDOW_S) * RATE / STEP) // 2 * 2
         features = self._storage.from_array(log_mel(speech, frames)[np.newaxis])
         result: Any = self._model.generate(
             features,
-            [[_START, _NO_TIMES]],
+            [[*earlier, _START, _NO_TIMES]],
             beam_size=3,
-            max_length=limit + 2,
+            max_length=limit + 2 + len(earlier),
             return_scores=True,
             return_no_speech_prob=True,
         )[0]
         tokens = tuple(token for token in result.sequences_ids[0] if token < _END_OF_TEXT)
         text = self._tokenizer.decode(list(tokens)).strip()
         return Reading(text, tokens, limit, float(result.scores[0]), float(result.no_speech_prob))
+
+
+def _fits(hinted: Reading, best: Reading, hints: Sequence[str]) -> bool:
+    """Is the reading with hints the better one? It must hold an expected word, and be surer."""
+    expected = {word for hint in hints for word in re.findall(r"[\w']+", hint.lower())}
+    heard = set(re.findall(r"[\w']+", hinted.text.lower()))
+    again = returns(hinted.text) > 0
+    plausible = bool(expected & heard) and not (hinted.ran_away or hinted.silent or again)
+    return plausible and (best.ran_away or hinted.score > best.score)
 
 
 def windows(speech: Pcm) -> list[Pcm]:
