@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.sandbox.openapi_extra import further_paths
 from gateway.sandbox.options import Revision
 
 Schema = dict[str, Any]
@@ -33,6 +34,7 @@ def describe(revision: Revision) -> Schema:
             f"{conversation}/messages/": {"get": _messages(revision)},
             f"{conversation}/finish/": {"post": _finish()},
             f"{conversation}/interact": {"post": _interact(revision)},
+            **further_paths(revision),
         },
         "components": {
             "securitySchemes": {

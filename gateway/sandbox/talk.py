@@ -60,19 +60,18 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def _greet(exchange: Exchange, wanted: CreateRequest) -> None:
     turn = exchange.turn
-    opening: list[Event] = [
-        {"type": "conversation-created", "conversation_id": turn.conversation.id}
-    ]
+    opening: Event = {"type": "conversation-created", "conversation_id": turn.conversation.id}
     heard: list[Message] = []
     agent = exchange.sandbox.agent
     done = Done("greeting", wanted.initial_message or "", agent.greet())
     if wanted.initial_message is not None:
         message = turn.message(wanted.initial_kind, wanted.initial_message, voice=False)
+        # No `user-message-available` here: one page of the docs draws it, but neither the OpenAPI
+        # document nor the official client lets it pass in a create.
         heard.append(message)
-        opening.append(_available(message))
         outcome = answered(agent, done.outcome.state, wanted.initial_kind, wanted.initial_message)
         done = Done("greeting", wanted.initial_message, outcome)
-    await answer(exchange, tuple(opening), heard, done)
+    await answer(exchange, (opening,), heard, done)
 
 
 async def interact(request: web.Request) -> web.StreamResponse:

@@ -215,4 +215,6 @@ def _user(person: Person, sandbox: Sandbox) -> dict[str, Any]:
         "preferences": {**usual, **person.preferences},
         "nonsensitive_variables": dict(person.variables),
         "sensitive_variables": sorted(person.secret_variables),
+        # Required by the official client of October 2026, unknown to the snapshot of spring.
+        "enable_actions_access": False,
     }
