@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -377,7 +378,8 @@ async def test_a_client_that_leaves_before_the_answer_changes_nothing(tmp_path: 
         asking = asyncio.create_task(house.carrier.voice(sid))
         await asyncio.sleep(0.002)
         asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        # on a busy machine the answer may have been quicker than our leaving; it must not matter
+        with contextlib.suppress(asyncio.CancelledError):
             await asking
 
         # the carrier tries again, as it does

@@ -26,6 +26,7 @@ from amigo_sdk.models import (
     InteractWithConversationParametersQuery,
 )
 from amigo_sdk.sdk_client import AmigoClient, AsyncAmigoClient
+
 from gateway.sandbox.wav import read_wav
 from tests.sandbox.house import SERVICE, House, noise, open_house, recording
 
@@ -34,7 +35,7 @@ CONFIG = {"type": "pcm", "frame_rate": 8000, "n_channels": 1, "sample_width": 2}
 
 
 def config(house: House, user: str = "sandbox-caller", **changes: str) -> AmigoConfig:
-    values = {
+    values: dict[str, Any] = {
         "api_key": "sandbox-key",
         "api_key_id": "sandbox-key-id",
         "user_id": user,
