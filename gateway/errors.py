@@ -4,7 +4,17 @@ GatewayError
 ├── ConfigError        a setting is wrong (ours to refuse at start)
 ├── OutOfTurn          the core was asked for an impossible move (our bug)
 ├── StoreError         the store cannot be reached or did not answer in time
-├── AmigoError         the conversation API misbehaved or refused
+├── AmigoError         the conversation API misbehaved or refused (a status of no class below)
+│   ├── AmigoUnreachable     no answer came: connection, time-out, cut stream
+│   ├── AmigoInvalid         never sent: a parameter breaks a documented limit
+│   ├── AmigoNotOffered      never sent: the API's revision has no such operation
+│   ├── AmigoRejected        400, 413, 415, 422: the request itself is wrong; repeating is no use
+│   ├── AmigoUnauthorized    401: the token or the key is not accepted
+│   ├── AmigoForbidden       403: the role lacks a permission
+│   ├── AmigoNotFound        404: no such thing, or not in this region
+│   ├── AmigoConflict        409: busy, or done already
+│   ├── AmigoRateLimited     429: asked too often; `retry_after` says when to ask again
+│   └── AmigoUnavailable     408, 425, 5xx: the service cannot now
 └── CarrierError       the carrier misbehaved or refused
 """
 
@@ -82,6 +92,46 @@ class AmigoError(GatewayError):
         status = f"status {self.status}" if self.status is not None else "no answer"
         request = f", request {self.request_id}" if self.request_id else ""
         return f"{self.operation}: {status}{request}: {self.detail}"
+
+
+class AmigoUnreachable(AmigoError):  # noqa: N818 - these names say what happened
+    """No answer came; whether the request arrived is unknown unless `asked` is False."""
+
+
+class AmigoInvalid(AmigoError):  # noqa: N818
+    """The request was not sent: a parameter breaks a documented limit; `detail` names it."""
+
+
+class AmigoNotOffered(AmigoError):  # noqa: N818
+    """The request was not sent: the revision of the API has no such operation."""
+
+
+class AmigoRejected(AmigoError):  # noqa: N818
+    """400, 413, 415, 422: the request itself is wrong."""
+
+
+class AmigoUnauthorized(AmigoError):  # noqa: N818
+    """401: the token or the key is not accepted."""
+
+
+class AmigoForbidden(AmigoError):  # noqa: N818
+    """403: the role of the user lacks a permission."""
+
+
+class AmigoNotFound(AmigoError):  # noqa: N818
+    """404: no such thing, or not in this region."""
+
+
+class AmigoConflict(AmigoError):  # noqa: N818
+    """409: a related operation is running, or it was done already."""
+
+
+class AmigoRateLimited(AmigoError):  # noqa: N818
+    """429: asked too often."""
+
+
+class AmigoUnavailable(AmigoError):  # noqa: N818
+    """408, 425 and 5xx: the service cannot now."""
 
 
 class CarrierError(GatewayError):

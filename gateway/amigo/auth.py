@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from gateway.amigo.models import SignInAnswer, read_answer
 from gateway.amigo.refusal import lifetime
-from gateway.errors import AmigoError
+from gateway.errors import AmigoError, AmigoUnreachable
 from gateway.log import fact
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Tokens:
             return held.value
         await asyncio.wait((flight,))
         if flight.cancelled():
-            raise AmigoError("sign-in", detail="the client was closed")
+            raise AmigoUnreachable("sign-in", detail="the client was closed")
         return flight.result().value
 
     def discard(self, user: UserId, value: str) -> None:

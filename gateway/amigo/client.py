@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
+from gateway.amigo.around import AroundConversations
 from gateway.amigo.auth import Tokens
+from gateway.amigo.directory import Directory
 from gateway.amigo.interaction import InteractionStream
 from gateway.amigo.models import (
     ConversationInfo,
@@ -20,7 +22,6 @@ from gateway.amigo.models import (
     FinishResult,
     Message,
     MessagePage,
-    Page,
     ServicePage,
     read_answer,
 )
@@ -31,27 +32,21 @@ from gateway.amigo.transport import Transport
 from gateway.errors import AmigoError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from gateway.amigo.models import AmigoOptions, VoiceBody
     from gateway.amigo.requests import Request
-    from gateway.amigo.transport import Exchange, Observer, Reply
+    from gateway.amigo.transport import Exchange, Observer
     from gateway.clock import Clock
     from gateway.ids import ConversationId, UserId
-
-_PAGES: Final = 50
-"""Pages followed at most: a service that never stops saying "more" must not hold us for ever."""
-
-AnswerT = TypeVar("AnswerT")
-PageT = TypeVar("PageT", bound=Page)
 
 
 def _unobserved(_operation: str, _status: int | None, _seconds: float) -> None: ...
 
 
-class AmigoClient:
+class AmigoClient(AroundConversations, Directory):
     """A client of one organization; an async context manager that owns its connections.
 
     All methods are safe to cancel and may run side by side for any number of calls.
@@ -82,11 +77,6 @@ class AmigoClient:
         await self._closing.aclose()
 
     # ------------------------------------------------------------------ revision
-
-    @property
-    def revision(self) -> Revision:
-        """The revision requests are written in; with `auto` it may change while we run."""
-        return self._choice.current
 
     @property
     def on_revision(self) -> Callable[[Revision], None] | None:
@@ -262,37 +252,3 @@ class AmigoClient:
                     raise
         page = read_answer(ServicePage, "service", reply.status, reply.body)
         return any(one.id == service_id for one in page.services)
-
-    async def _pages(
-        self, user: UserId, model: type[PageT], build: Callable[[int], Request]
-    ) -> AsyncIterator[PageT]:
-        token = 0
-        for _ in range(_PAGES):
-            request = build(token)
-            reply = await self._fetch(user, request)
-            page = read_answer(model, request.operation, reply.status, reply.body)
-            yield page
-            if not page.has_more or page.continuation_token in {None, token}:
-                return
-            token = page.continuation_token or 0
-
-    # ------------------------------------------------------------------ signed in
-
-    async def _open(self, user: UserId, request: Request) -> Exchange:
-        return await self._signed_in(user, request, self._transport.open)
-
-    async def _fetch(self, user: UserId, request: Request) -> Reply:
-        return await self._signed_in(user, request, self._transport.fetch)
-
-    async def _signed_in(
-        self, user: UserId, request: Request, send: Callable[[Request], Awaitable[AnswerT]]
-    ) -> AnswerT:
-        """Send as `user`; after a 401 sign in anew and send once more."""
-        token = await self._tokens.token(user)
-        try:
-            return await send(request.with_token(token))
-        except AmigoError as refusal:
-            if refusal.status != HTTPStatus.UNAUTHORIZED:
-                raise
-        self._tokens.discard(user, token)
-        return await send(request.with_token(await self._tokens.token(user)))

@@ -82,11 +82,13 @@ Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What the service answers: unknown fields are ignored."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-class SignInAnswer(_Answer):
+class SignInAnswer(Answer):
     """Answer of `signin_with_api_key`."""
 
     id_token: str = Field(min_length=1, repr=False)
@@ -94,7 +96,7 @@ class SignInAnswer(_Answer):
     """ISO 8601; kept as text because a date we cannot read must not cost the token."""
 
 
-class ConversationInfo(_Answer):
+class ConversationInfo(Answer):
     """One conversation of a list; fields a build does not send stay neutral."""
 
     id: ConversationId
@@ -105,7 +107,7 @@ class ConversationInfo(_Answer):
     num_messages: int | None = None
 
 
-class Message(_Answer):
+class Message(Answer):
     """One stored message of a conversation; `text` is the transcript of a spoken one."""
 
     id: Text = ""
@@ -126,7 +128,7 @@ class Message(_Answer):
         return said if said.tzinfo is not None else said.replace(tzinfo=UTC)
 
 
-class Page(_Answer):
+class Page(Answer):
     """What every list answers beside its items."""
 
     has_more: Flag = False
@@ -145,10 +147,12 @@ class MessagePage(Page):
     messages: tuple[Message, ...]
 
 
-class ServiceInfo(_Answer):
+class ServiceInfo(Answer):
     """One service of a list."""
 
     id: str
+    name: Text = ""
+    is_active: Flag = True
 
 
 class ServicePage(Page):
@@ -157,7 +161,7 @@ class ServicePage(Page):
     services: tuple[ServiceInfo, ...]
 
 
-AnswerT = TypeVar("AnswerT", bound=_Answer)
+AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
 def read_answer(model: type[AnswerT], operation: str, status: int, body: bytes) -> AnswerT:

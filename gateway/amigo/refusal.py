@@ -14,7 +14,16 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
-from gateway.errors import AmigoError
+from gateway.errors import (
+    AmigoConflict,
+    AmigoError,
+    AmigoForbidden,
+    AmigoNotFound,
+    AmigoRateLimited,
+    AmigoRejected,
+    AmigoUnauthorized,
+    AmigoUnavailable,
+)
 
 EXCERPT: Final = 300
 """Characters of an error body that are kept."""
@@ -31,6 +40,19 @@ _RETRYABLE: Final = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
+_CLASSES: Final[Mapping[int, type[AmigoError]]] = {
+    HTTPStatus.BAD_REQUEST: AmigoRejected,
+    HTTPStatus.UNAUTHORIZED: AmigoUnauthorized,
+    HTTPStatus.FORBIDDEN: AmigoForbidden,
+    HTTPStatus.NOT_FOUND: AmigoNotFound,
+    HTTPStatus.REQUEST_TIMEOUT: AmigoUnavailable,
+    HTTPStatus.CONFLICT: AmigoConflict,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: AmigoRejected,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: AmigoRejected,
+    HTTPStatus.UNPROCESSABLE_ENTITY: AmigoRejected,
+    HTTPStatus.TOO_EARLY: AmigoUnavailable,
+    HTTPStatus.TOO_MANY_REQUESTS: AmigoRateLimited,
+}
 _REQUEST_IDS: Final = (
     "x-request-id",
     "request-id",
@@ -59,7 +81,7 @@ def refusal(
         detail = "answered with a redirect, which is not followed: check the base URL"
     else:
         detail = excerpt(body, secrets)
-    return AmigoError(
+    return _class_of(status)(
         operation,
         status=status,
         detail=detail,
@@ -67,6 +89,11 @@ def refusal(
         retry_after=retry_after(status, headers, wall),
         retryable=status in _RETRYABLE,
     )
+
+
+def _class_of(status: int) -> type[AmigoError]:
+    """What a status means to the caller; every 5xx is the service's own trouble."""
+    return AmigoUnavailable if status >= 500 else _CLASSES.get(status, AmigoError)
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

@@ -127,6 +127,16 @@ class Requests:
     def service(self, service_id: str) -> Request:
         return self._get("service", f"{self._base}/service/", (("id", service_id),))
 
+    def plain(
+        self, operation: str, method: str, place: str, query: Query = (), body: bytes | None = None
+    ) -> Request:
+        """A request below the organization; `place` is spelled as in the documents, slashes and all."""
+        url = f"{self._base}/{place}"
+        if method == "POST":
+            kind = "application/json" if body is not None else ""
+            return self._post(operation, url, query, content_type=kind, body=body)
+        return replace(self._get(operation, url, query), method=method)
+
     def openapi(self) -> Request:
         """The service's own description, public and outside any organization."""
         return self._get("openapi", f"{self._root}/openapi.json", ())

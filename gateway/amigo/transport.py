@@ -16,7 +16,7 @@ from yarl import URL
 from gateway.amigo.refusal import refusal, request_id
 from gateway.amigo.requests import Recording, Request
 from gateway.amigo.upload import Upload
-from gateway.errors import AmigoError
+from gateway.errors import AmigoError, AmigoUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,7 +93,7 @@ class Exchange:
     def _failure(self, problem: Exception) -> Exception:
         if self._upload is not None and self._upload.failure is not None:
             return self._upload.failure
-        return AmigoError(
+        return AmigoUnreachable(
             self._operation,
             detail=f"answer cut off: {_complaint(problem)}",
             request_id=self.request_id,
@@ -178,12 +178,12 @@ class Transport:
                     await exchange.close()
         except TimeoutError:
             detail = f"no complete answer within {seconds:g} s"
-            raise AmigoError(request.operation, detail=detail, retryable=True) from None
+            raise AmigoUnreachable(request.operation, detail=detail, retryable=True) from None
         return Reply(exchange.status, exchange.headers, body)
 
     async def _send(self, request: Request) -> Exchange:
         if self._session is None:
-            raise AmigoError(request.operation, detail="the client is closed")
+            raise AmigoUnreachable(request.operation, detail="the client is closed")
         body = request.body
         upload = Upload(body) if isinstance(body, Recording) else None
         started = self._clock.now()
@@ -238,7 +238,7 @@ def _no_answer(operation: str, problem: Exception) -> AmigoError:
         problem,
         aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | ValueError,
     )
-    return AmigoError(
+    return AmigoUnreachable(
         operation, detail=_complaint(problem), retryable=not hopeless, asked=not unsent
     )
 

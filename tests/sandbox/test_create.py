@@ -160,7 +160,8 @@ async def test_A11_an_opening_message_is_answered_and_stored():
         answer = await guest.create(body={"initial_message": "tell Sam the key is here"})
         stored = await guest.messages(answer.conversation_id)
 
-        assert answer.types[:2] == ["conversation-created", "user-message-available"]
+        # Neither the OpenAPI document nor the official client lets it tell the message back here.
+        assert answer.of("user-message-available") == []
         assert [message["message_type"] for message in stored] == ["user-message", "agent-message"]
         assert "tell Sam the key is here" in answer.events[-1]["full_message"]
 

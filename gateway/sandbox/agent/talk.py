@@ -270,7 +270,7 @@ class Agent:
         return self._arrive(
             moved,
             (*said, *self._sentences(way.say, values)),
-            (_transition(here.name, way),),
+            (_transition(state, way),),
             entered=not stays,
             quiet=way.quiet,
             thoughts=(way.reflect,) if way.reflect else (),
@@ -295,7 +295,7 @@ class Agent:
             values = _changed(state.values, way, "")
             said, steps = (
                 (*said, *self._sentences(way.say, values)),
-                (*steps, _transition(here.name, way)),
+                (*steps, _transition(state, way)),
             )
             state, entered, quiet = (
                 replace(state, name=way.next, values=values, asked=0),
@@ -386,6 +386,7 @@ def _changed(values: Values, way: Exit, text: str) -> Values:
     return {**changed, **dict.fromkeys(way.marks, ("yes",))}
 
 
-def _transition(previous: str, way: Exit) -> Transition:
-    kind: TransitionKind = "jumpback" if way.clears else "action"
-    return Transition(previous, way.next, kind, way.when)
+def _transition(state: AgentState, way: Exit) -> Transition:
+    """Forgetting what was agreed on is going back; everything else is going on."""
+    kind: TransitionKind = "jumpback" if way.clears & state.values.keys() else "action"
+    return Transition(state.name, way.next, kind, way.when)
