@@ -26,6 +26,7 @@ from gateway.bridge.phrases import load_phrases
 from gateway.bridge.recovery import LeftOvers, Recovery
 from gateway.bridge.switchboard import Switchboard
 from gateway.bridge.tape import mend
+from gateway.bridge.transcripts import Transcripts
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
 from gateway.call.policy import Policy
 from gateway.carriers.twilio import markup
@@ -48,6 +49,8 @@ DETECT_SECONDS: Final = 2.0
 """How long the start waits for the API to say which revision it speaks; after that calls are taken."""
 SETTLE_SECONDS: Final = 20.0
 """After the last call: how long owed finishes are tried before the process gives them to the store."""
+TRANSCRIPT_SECONDS: Final = 5.0
+"""At the very end: how long transcripts under way are waited for."""
 TOKEN_SECONDS: Final = 60.0
 """Life of a media socket's token: how long the carrier may take to open the stream."""
 
@@ -58,6 +61,7 @@ class Gateway:
 
     switchboard: Switchboard
     finisher: Finisher
+    transcripts: Transcripts
     address: tuple[str, int]
 
 
@@ -87,6 +91,7 @@ async def run_gateway(
         finisher = await stack.enter_async_context(
             Finisher(client, clock, on_retry=metrics.finish_retries_total.inc)
         )
+        transcripts = await stack.enter_async_context(Transcripts(client, store, clock))
         tasks = await stack.enter_async_context(_Background())
         await _choose_revision(settings, client, store, tasks)
         left_overs = LeftOvers(client, store, clock, finish_foreign=settings.amigo_finish_foreign)
@@ -95,6 +100,7 @@ async def run_gateway(
             clock=clock,
             store=store,
             finisher=finisher,
+            transcripts=transcripts,
             remote=rest,
             phrases=load_phrases(settings.playback.phrases_dir),
             metrics=metrics,
@@ -104,7 +110,7 @@ async def run_gateway(
         switchboard = await stack.enter_async_context(
             _switchboard(settings, house, client, replica)
         )
-        recovery = Recovery(store, finisher, clock, metrics, replica)
+        recovery = Recovery(store, finisher, transcripts, clock, metrics, replica)
         tasks.start(recovery.run(), "recovery")
         await stack.enter_async_context(watched_loop(metrics))
         if settings.gateway_recordings_dir is not None:
@@ -122,7 +128,7 @@ async def run_gateway(
         address = await stack.enter_async_context(_listening(settings, make_web(doors)))
         fact(_log, "gateway.ready", host=address[0], port=address[1], replica=replica)
         try:
-            yield Gateway(switchboard, finisher, address)
+            yield Gateway(switchboard, finisher, transcripts, address)
         finally:
             switchboard.stop()
 
@@ -143,6 +149,7 @@ async def serve(settings: Settings, ready: Callable[[tuple[str, int]], None]) ->
         fact(_log, "gateway.draining", calls=gateway.switchboard.active)
         await gateway.switchboard.drain(settings.gateway_drain_seconds, hurry)
         paid = await gateway.finisher.wait_paid(SETTLE_SECONDS)
+        await gateway.transcripts.wait_fetched(TRANSCRIPT_SECONDS)
         owing = gateway.switchboard.unsettled or not paid
         fact(_log, "gateway.stopped", owing=bool(owing))
         return 1 if owing else 0

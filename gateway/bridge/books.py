@@ -82,7 +82,14 @@ class Books:
                 await asyncio.sleep(pause)
                 pause = min(30.0, pause * 2)
             else:
-                return
+                break
+        record = self._record
+        if record.conversation_id is not None:
+            self._house.transcripts.take(
+                CallSid(record.call_sid),
+                UserId(record.user_id),
+                ConversationId(record.conversation_id),
+            )
 
     async def conversation_opened(self, conversation: ConversationId) -> None:
         """The debt is durable before anything else is made of the conversation."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from gateway.bridge.ears import Detector
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.phrases import Phrases
+from gateway.bridge.transcripts import Transcripts
 from gateway.bridge.turn import VoiceFormat
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
@@ -46,6 +47,7 @@ class House:
     clock: Clock
     store: CallStore
     finisher: Finisher
+    transcripts: Transcripts
     remote: HangsUp
     phrases: Phrases
     metrics: Metrics

@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.bridge.finisher import Debt, Finisher, created_since
+from gateway.bridge.transcripts import Transcripts
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
 from gateway.errors import AmigoError, StoreError
@@ -28,10 +29,17 @@ class Recovery:
     """Heartbeat of this replica, and care for the calls of dead ones."""
 
     def __init__(
-        self, store: CallStore, finisher: Finisher, clock: Clock, metrics: Metrics, replica: str
+        self,
+        store: CallStore,
+        finisher: Finisher,
+        transcripts: Transcripts,
+        clock: Clock,
+        metrics: Metrics,
+        replica: str,
     ) -> None:
         self._store = store
         self._finisher = finisher
+        self._transcripts = transcripts
         self._clock = clock
         self._metrics = metrics
         self._replica = replica
@@ -91,6 +99,8 @@ class Recovery:
         if state in {"finished", "auto-finished"}:
             self._metrics.orphans_finished_total.inc()
         fact(_log, "orphan.closed", call_sid=call.call_sid, state=state)
+        if call.conversation_id is not None:
+            self._transcripts.take(call.call_sid, call.user_id, call.conversation_id)
 
 
 class LeftOvers:

@@ -157,6 +157,9 @@ class CallRecord:
             "conversation_state": self.conversation_state,
             "replica": self.replica,
             "turns": [turn.as_json() for turn in self.turns],
+            # What the API stored follows once the call is settled; the core never sees it.
+            "transcript": [],
+            "transcript_state": "none" if self.conversation_id is None else "pending",
             "events": [{"at": iso(at), "type": kind, **facts} for at, kind, facts in self.events],
         }
 

@@ -54,3 +54,19 @@ async def test_the_record_is_listed_and_says_when_who_and_how(
     assert record["stream_sid"] == call.result.stream_sids[0]
     assert record["started_at"] <= record["answered_at"] <= record["ended_at"]
     assert record["user_id"] == "sandbox-caller"
+
+
+@both_revisions
+async def test_what_the_api_stored_follows_into_the_record(tmp_path: Path, revision: str) -> None:
+    async with a_house(tmp_path, revision) as house:
+        house.expect("an appointment for Oscar", "goodbye")
+        call = await house.call(says("young-man"), says("goodbye"))
+        sid = call.result.call_sid
+        record = await house.stack.until(sid, lambda one: one["transcript_state"] == "fetched")
+
+    told = [(line["kind"], line["voice"], line["text"]) for line in record["transcript"]]
+    assert told[0][0] == "agent-message"
+    assert ("user-message", True, "an appointment for Oscar") in told
+    assert told[-1] == ("agent-message", True, "All right, no message then. Goodbye.")
+    spoken = {turn["user_message_id"] for turn in record["turns"]} - {None}
+    assert spoken <= {line["message_id"] for line in record["transcript"]}

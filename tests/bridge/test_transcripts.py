@@ -1,0 +1,147 @@
+"""Transcripts: read with patience, written beside the finished record, and never in anybody's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.amigo.models import Message
+from gateway.bridge.transcripts import AT_ONCE, Transcripts
+from gateway.errors import AmigoForbidden, AmigoRateLimited, AmigoUnavailable, StoreError
+from gateway.ids import CallSid, ConversationId, UserId
+from tests.support.virtual_time import LoopClock, run_virtual
+
+SID, USER, CID = CallSid("CA1"), UserId("u1"), ConversationId("a" * 24)
+SAID = Message(
+    id="m1", interaction_id="i1", created_at="2026-01-31T09:30:00Z", sender="Caller",
+    message="hello", format="voice", message_type="user-message",
+)  # fmt: skip
+
+
+class Shelf:
+    """The one call of a store, as far as transcripts look at it."""
+
+    def __init__(self) -> None:
+        self.record: dict[str, Any] = {
+            "call_sid": SID,
+            "end_reason": "caller-hangup",
+            "transcript": [],
+        }
+        self.down = False
+
+    async def get(self, _sid: CallSid) -> Any:
+        if self.down:
+            raise StoreError("down")
+        return type(
+            "Call", (), {"record": self.record, "status": "completed", "conversation_id": CID,
+                         "conversation_state": "finished", "ended": True},
+        )()  # fmt: skip
+
+    async def save(self, _sid: CallSid, **values: Any) -> None:
+        assert (values["status"], values["conversation_state"]) == ("completed", "finished")
+        self.record = dict(values["record"])
+
+
+class Library:
+    """Answers requests for messages in turn; the last answer repeats."""
+
+    def __init__(self, *answers: list[Message] | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[float] = []
+        self.reading = self.most = 0
+
+    async def messages(self, _user: UserId, _conversation: ConversationId) -> list[Message]:
+        self.asked.append(asyncio.get_running_loop().time())
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        await asyncio.sleep(0.1)
+        self.reading -= 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def fetch(library: Library, shelf: Shelf, calls: int = 1) -> dict[str, Any]:
+    async def work() -> None:
+        async with Transcripts(library, shelf, LoopClock()) as transcripts:  # type: ignore[arg-type]
+            for _ in range(calls):
+                transcripts.take(SID, USER, CID)
+            await transcripts.wait_fetched(500)
+
+    run_virtual(work())
+    return shelf.record
+
+
+def test_what_was_said_stands_in_the_record():
+    record = fetch(Library([SAID]), Shelf())
+
+    assert record["transcript_state"] == "fetched"
+    assert record["end_reason"] == "caller-hangup"
+    assert record["transcript"] == [
+        {
+            "at": "2026-01-31T09:30:00Z",
+            "kind": "user-message",
+            "sender": "Caller",
+            "text": "hello",
+            "voice": True,
+            "message_id": "m1",
+            "interaction_id": "i1",
+        }
+    ]
+
+
+def test_a_limit_is_waited_out():
+    library = Library(
+        AmigoRateLimited("messages", status=429, retry_after=30.0, retryable=True), [SAID]
+    )
+    record = fetch(library, Shelf())
+
+    assert record["transcript_state"] == "fetched"
+    assert library.asked[1] - library.asked[0] >= 30.0
+
+
+def test_a_service_that_stays_down_is_given_up():
+    library = Library(AmigoUnavailable("messages", status=503, retryable=True))
+    record = fetch(library, Shelf())
+
+    assert (record["transcript_state"], record["transcript"]) == ("failed", [])
+    assert 3 <= len(library.asked) <= 20
+    assert library.asked[-1] - library.asked[0] <= 90.0
+
+
+def test_a_refusal_is_not_repeated():
+    library = Library(AmigoForbidden("messages", status=403))
+
+    assert fetch(library, Shelf())["transcript_state"] == "failed"
+    assert len(library.asked) == 1
+
+
+def test_the_end_of_many_calls_reads_few_at_a_time():
+    library = Library([SAID])
+    fetch(library, Shelf(), calls=20)
+
+    assert (len(library.asked), library.most) == (20, AT_ONCE)
+
+
+@pytest.mark.parametrize("prepare", [lambda shelf: setattr(shelf, "down", True)])
+def test_a_store_that_is_down_costs_the_transcript_only(prepare: Callable[[Shelf], None]):
+    shelf = Shelf()
+    prepare(shelf)
+
+    assert fetch(Library([SAID]), shelf)["transcript"] == []
+
+
+def test_leaving_stops_what_is_under_way():
+    async def work() -> int:
+        library = Library([SAID])
+        async with Transcripts(library, Shelf(), LoopClock()) as transcripts:  # type: ignore[arg-type]
+            transcripts.take(SID, USER, CID)
+            await asyncio.sleep(0.01)
+        transcripts.take(SID, USER, CID)
+        return len(asyncio.all_tasks())
+
+    assert run_virtual(work()) == 1
