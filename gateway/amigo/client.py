@@ -12,16 +12,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
+from gateway.amigo.archive import Archive
 from gateway.amigo.around import AroundConversations
 from gateway.amigo.auth import Tokens
 from gateway.amigo.directory import Directory
 from gateway.amigo.interaction import InteractionStream
 from gateway.amigo.models import (
-    ConversationInfo,
-    ConversationPage,
     FinishResult,
-    Message,
-    MessagePage,
     ServicePage,
     read_answer,
 )
@@ -29,24 +26,29 @@ from gateway.amigo.negotiation import RevisionChoice
 from gateway.amigo.requests import Requests
 from gateway.amigo.revisions import Revision, revision_from_openapi
 from gateway.amigo.transport import Transport
+from gateway.amigo.wishes import Opening
 from gateway.errors import AmigoError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from gateway.amigo.models import AmigoOptions, VoiceBody
     from gateway.amigo.requests import Request
     from gateway.amigo.transport import Exchange, Observer
+    from gateway.amigo.wishes import Events, MessageKind, ReplyFormat
     from gateway.clock import Clock
     from gateway.ids import ConversationId, UserId
+
+
+_PLAIN = Opening()
 
 
 def _unobserved(_operation: str, _status: int | None, _seconds: float) -> None: ...
 
 
-class AmigoClient(AroundConversations, Directory):
+class AmigoClient(Archive, AroundConversations, Directory):
     """A client of one organization; an async context manager that owns its connections.
 
     All methods are safe to cancel and may run side by side for any number of calls.
@@ -111,50 +113,73 @@ class AmigoClient(AroundConversations, Directory):
     # ------------------------------------------------------------------ streams
 
     def create(
-        self, user: UserId, service_id: str, version_set: str
+        self, user: UserId, service_id: str, version_set: str, opening: Opening = _PLAIN
     ) -> AbstractAsyncContextManager[InteractionStream]:
-        """Begin a conversation and stream the agent's greeting, as voice.
+        """Begin a conversation and stream the agent's greeting, as voice unless `opening` says not.
 
         Entering waits for the status only. Leaving before the end resets the connection; whether
         the conversation then exists is unknown.
         """
         return self._interaction(
-            user, lambda revision: self._requests.create(revision, service_id, version_set)
+            user,
+            opening.response,
+            lambda revision: self._requests.create(revision, service_id, version_set, opening),
         )
 
     @asynccontextmanager
     async def interact_voice(
-        self, user: UserId, conversation_id: ConversationId, body: VoiceBody
+        self,
+        user: UserId,
+        conversation_id: ConversationId,
+        body: VoiceBody,
+        *,
+        response: ReplyFormat = "voice",
+        events: Events = (),
     ) -> AsyncIterator[InteractionStream]:
         """One turn: upload what the caller says while it is said, stream the agent's answer.
 
         Entering returns as soon as the service answers, be it in the middle of the upload; the
         upload goes on while the stream is read. Leaving before the recording has ended resets the
-        connection, so that half a sentence never counts as a turn.
+        connection, so that half a sentence never counts as a turn. `events` (2026-04) happened
+        before it.
         """
         exchange = await self._open_voice(
-            user, lambda revision: self._requests.interact_voice(revision, conversation_id, body)
+            user,
+            lambda revision: self._requests.interact_voice(
+                revision, conversation_id, body, response, events
+            ),
         )
         try:
-            yield InteractionStream(exchange)
+            yield InteractionStream(exchange, voice=response == "voice")
         finally:
             await exchange.close()
 
     def interact_text(
-        self, user: UserId, conversation_id: ConversationId, text: str
+        self,
+        user: UserId,
+        conversation_id: ConversationId,
+        text: str,
+        *,
+        response: ReplyFormat = "voice",
+        events: Events = (),
+        kind: MessageKind = "user-message",
     ) -> AbstractAsyncContextManager[InteractionStream]:
-        """One turn of text (keys the caller pressed), answered as voice."""
+        """One turn of text (keys the caller pressed), of an event, or of nothing (`skip`: 2026-04)."""
         return self._interaction(
-            user, lambda revision: self._requests.interact_text(revision, conversation_id, text)
+            user,
+            response,
+            lambda revision: self._requests.interact_text(
+                revision, conversation_id, text, response, events, kind
+            ),
         )
 
     @asynccontextmanager
     async def _interaction(
-        self, user: UserId, build: Callable[[Revision], Request]
+        self, user: UserId, response: ReplyFormat, build: Callable[[Revision], Request]
     ) -> AsyncIterator[InteractionStream]:
         exchange = await self._open(user, build(self.revision))
         try:
-            yield InteractionStream(exchange)
+            yield InteractionStream(exchange, voice=response == "voice")
         finally:
             await exchange.close()
 
@@ -211,32 +236,6 @@ class AmigoClient(AroundConversations, Directory):
         if refusal.status == HTTPStatus.BAD_REQUEST and (found is None or not found.num_messages):
             return FinishResult.GONE
         raise refusal
-
-    async def conversations(
-        self,
-        user: UserId,
-        *,
-        service_id: str | None = None,
-        is_finished: bool | None = None,
-        ids: Sequence[ConversationId] = (),
-    ) -> list[ConversationInfo]:
-        """The user's own conversations that pass all filters, from all pages."""
-        pages = self._pages(
-            user,
-            ConversationPage,
-            lambda token: self._requests.conversations(
-                user, service_id=service_id, is_finished=is_finished, ids=ids, token=token
-            ),
-        )
-        return [one async for page in pages for one in page.conversations]
-
-    async def messages(self, user: UserId, conversation_id: ConversationId) -> list[Message]:
-        """What was said in a conversation, oldest first."""
-        pages = self._pages(
-            user, MessagePage, lambda token: self._requests.messages(conversation_id, token)
-        )
-        said = [one async for page in pages for one in page.messages]
-        return sorted(said, key=Message.time)
 
     async def service_exists(self, user: UserId, service_id: str) -> bool | None:
         """Whether the organization has this service; None if this user may not know."""

@@ -25,9 +25,9 @@ class InteractionStream:
     before the interaction was settled, and whatever the uploaded recording raised.
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, voice: bool = True) -> None:
         self._exchange = exchange
-        self._reader = EventReader(voice=True)
+        self._reader = EventReader(voice=voice)
         self._events: deque[InteractionEvent] = deque()
         self._ended = False
         self._failure: AmigoError | None = None

@@ -12,8 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode
 
+from gateway.amigo.limits import Limits
 from gateway.amigo.models import AmigoOptions, VoiceBody
-from gateway.amigo.revisions import Framing, Query, Revision
+from gateway.amigo.revisions import EventParts, Framing, Query, Revision
+from gateway.amigo.wishes import (
+    Events,
+    MessageKind,
+    Opening,
+    ReplyFormat,
+    check_events,
+    offered,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,29 +84,53 @@ class Requests:
         )
         return replace(request, headers=request.headers + keys)
 
-    def create(self, revision: Revision, service_id: str, version_set: str) -> Request:
+    def create(
+        self, revision: Revision, service_id: str, version_set: str, opening: Opening
+    ) -> Request:
         body = {"service_id": service_id, "service_version_set_name": version_set}
+        body |= opening.body(revision)
         return self._post(
             "create",
             f"{self._base}/conversation/",
-            self._with_extra(revision.answer_query()),
+            self._with_extra(revision.answer_query(opening.response)),
             accept=NDJSON,
             content_type="application/json",
             body=json.dumps(body).encode(),
         )
 
-    def interact_voice(self, revision: Revision, cid: ConversationId, voice: VoiceBody) -> Request:
-        framing = revision.voice_framing(_boundary())
+    def interact_voice(
+        self,
+        revision: Revision,
+        cid: ConversationId,
+        voice: VoiceBody,
+        response: ReplyFormat,
+        events: Events,
+    ) -> Request:
+        check_events("interact", revision, events)
+        framing = revision.voice_framing(_boundary(), _parts(events))
         query = (
             ("request_format", "voice"),
-            *revision.answer_query(),
+            *revision.answer_query(response),
             *revision.upload_query(voice.sample_rate),
         )
         return self._interact(cid, query, framing.content_type, Recording(voice, framing))
 
-    def interact_text(self, revision: Revision, cid: ConversationId, text: str) -> Request:
-        content_type, body = revision.text_body(text, _boundary())
-        query = (("request_format", "text"), *revision.answer_query())
+    def interact_text(
+        self,
+        revision: Revision,
+        cid: ConversationId,
+        text: str,
+        response: ReplyFormat,
+        events: Events = (),
+        kind: MessageKind = "user-message",
+    ) -> Request:
+        check_events("interact", revision, events)
+        if kind != "user-message":
+            offered("interact", revision, f"message of type {kind}")
+        if kind == "external-event":
+            Limits("interact").filled(text=text)
+        content_type, body = revision.text_body(text, _boundary(), kind, _parts(events))
+        query = (("request_format", "text"), *revision.answer_query(response))
         return self._interact(cid, query, content_type, body)
 
     def finish(self, cid: ConversationId) -> Request:
@@ -105,24 +138,26 @@ class Requests:
 
     def conversations(
         self,
-        user: UserId,
+        users: Sequence[UserId],
         *,
         service_id: str | None,
         is_finished: bool | None,
         ids: Sequence[ConversationId],
         token: int,
+        more: Query = (),
+        limit: int = PAGE,
     ) -> Request:
-        query = [("user_id", user), *(("id", cid) for cid in ids)]
+        query = [*(("user_id", user) for user in users), *(("id", cid) for cid in ids)]
         if service_id is not None:
             query.append(("service_id", service_id))
         if is_finished is not None:
             query.append(("is_finished", "true" if is_finished else "false"))
-        query += [("limit", str(PAGE)), ("continuation_token", str(token))]
+        query += [*more, ("limit", str(limit)), ("continuation_token", str(token))]
         return self._get("conversations", f"{self._base}/conversation/", tuple(query))
 
-    def messages(self, cid: ConversationId, token: int) -> Request:
+    def messages(self, cid: ConversationId, token: int, query: Query = ()) -> Request:
         url = f"{self._conversation(cid)}/messages/"
-        return self._get("messages", url, (("continuation_token", str(token)),))
+        return self._get("messages", url, (*query, ("continuation_token", str(token))))
 
     def service(self, service_id: str) -> Request:
         return self._get("service", f"{self._base}/service/", (("id", service_id),))
@@ -199,6 +234,10 @@ class Requests:
             *plain,
             *((("x-mongo-cluster-name", cluster),) if cluster else ()),
         )
+
+
+def _parts(events: Events) -> EventParts:
+    return tuple((event.content, event.stamp) for event in events)
 
 
 def _segment(text: str) -> str:

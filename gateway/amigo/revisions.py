@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 Query = tuple[tuple[str, str], ...]
+EventParts = tuple[tuple[str, str], ...]
+"""Content and ISO 8601 time of external events (2026-04)."""
 
 ACTIONS_WANTED: Final = "^action-too-long$"
 """The one action we act on: it brings a filler. All others would only cost bandwidth."""
@@ -48,14 +50,14 @@ class Revision:
     response_query: Query = ()
     """Parameters that choose the format of the answer's audio, where the service has some."""
 
-    def answer_query(self) -> Query:
-        """Parameters of create and interact about the answer we want: speech and fillers."""
+    def answer_query(self, response: str = "voice") -> Query:
+        """Parameters of create and interact about the answer we want: usually speech and fillers."""
         on_request = (("emit_current_agent_action_event", "true"),)
         return (
-            ("response_format", "voice"),
+            ("response_format", response),
             *(on_request if self.actions_on_request else ()),
             ("current_agent_action_type", ACTIONS_WANTED),
-            *self.response_query,
+            *(self.response_query if response == "voice" else ()),
         )
 
     def upload_query(self, sample_rate: int) -> Query:
@@ -65,30 +67,46 @@ class Revision:
         config = {"type": "pcm", "frame_rate": sample_rate, "n_channels": 1, "sample_width": 2}
         return (("request_audio_config", json.dumps(config, separators=(",", ":"))),)
 
-    def voice_framing(self, boundary: str) -> Framing:
+    def voice_framing(self, boundary: str, events: EventParts = ()) -> Framing:
         """How a WAV recording is wrapped; it goes out between head and tail as it is spoken."""
         if not self.voice_in_form:
             return Framing("audio/wav")
         recording = _part("recorded_message", filename="audio.wav", content_type="audio/wav")
-        return self._form(boundary, recording)
+        return self._form(boundary, recording, events=events)
 
-    def text_body(self, text: str, boundary: str) -> tuple[str, bytes]:
-        """Content type and body of a text turn."""
+    def text_body(
+        self, text: str, boundary: str, kind: str = "user-message", events: EventParts = ()
+    ) -> tuple[str, bytes]:
+        """Content type and body of a turn of text, of an event, or of nothing (`skip`)."""
         if self.typed_messages:
             message = _part("recorded_message", "message.txt", "text/plain; charset=utf-8")
         else:
             message = _part("recorded_message")
-        form = self._form(boundary, message)
+        form = self._form(boundary, message, kind, events)
         return form.content_type, form.head + text.encode("utf-8", "replace") + form.tail
 
-    def _form(self, boundary: str, last_part: str) -> Framing:
+    def _form(
+        self,
+        boundary: str,
+        last_part: str,
+        kind: str = "user-message",
+        events: EventParts = (),
+    ) -> Framing:
         # The kind goes first so that the service knows what to do with the rest as it arrives.
-        kind = (_part("initial_message_type") + "user-message\r\n") if self.typed_messages else ""
-        parts = [part for part in (kind, last_part) if part]
+        typed = [_part("initial_message_type") + f"{kind}\r\n"] if self.typed_messages else []
+        told = [
+            part
+            for content, stamp in events
+            for part in (
+                _part("external_event_message_content") + f"{content}\r\n",
+                _part("external_event_message_timestamp") + f"{stamp}\r\n",
+            )
+        ]
+        parts = [*typed, *told, last_part]
         head = "".join(f"--{boundary}\r\n{part}" for part in parts)
         return Framing(
             content_type=f"multipart/form-data; boundary={boundary}",
-            head=head.encode(),
+            head=head.encode("utf-8", "replace"),
             tail=f"\r\n--{boundary}--\r\n".encode(),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from gateway.amigo.answers import (
     UserUpdate,
 )
 from gateway.amigo.models import Answer, read_answer
+from gateway.amigo.wishes import ExternalEvent, Opening
 from gateway.errors import (
     AmigoConflict,
     AmigoError,
@@ -50,6 +52,14 @@ FEEDBACK = f"{ROOT}/conversation/feedback/"
 TALK = f"{ROOT}/conversation/{CID}"
 TURN = f"{TALK}/interaction/{IID}"
 Call = Callable[[AmigoClient], Awaitable[Any]]
+
+LATE_FIRST = (ExternalEvent("b", 2.0), ExternalEvent("a", 1.0))
+
+
+async def entered(stream: AbstractAsyncContextManager[Any]) -> None:
+    async with stream:
+        raise AssertionError("it was sent")
+
 
 WIRE: list[tuple[str, Call, object, str, str, object]] = [
     ("both", lambda c: c.insights(USER, CID, IID), {}, "GET", f"{TURN}/insights", None),
@@ -155,6 +165,14 @@ WRONG: list[tuple[str, Call, str]] = [
     ("2025-06", lambda c: c.starters(
         USER, StarterRequest(service_id=SERVICE, facets=("a",), min_count=4)), "min_count"),
     ("2026-04", lambda c: c.modify_tags(USER, CID, {"line": "+1555"}), "tags"),
+    ("2025-06", lambda c: c.conversations(USER, limit=151), "limit"),
+    ("2025-06", lambda c: c.conversations(USER, sort=["-num_messages"]), "sort"),
+    ("2025-06", lambda c: c.messages(USER, CID, limit=501), "limit"),
+    ("2025-06", lambda c: c.messages(USER, CID, ids=["x"]), "id"),
+    ("2026-04", lambda c: entered(c.create(USER, SERVICE, "release", Opening(message=" "))), "message"),
+    ("2026-04", lambda c: entered(c.create(USER, SERVICE, "release", Opening(tags={"a": "x" * 101}))), "tags"),
+    ("2026-04", lambda c: entered(c.interact_text(USER, CID, " ", kind="external-event")), "text"),
+    ("2026-04", lambda c: entered(c.interact_text(USER, CID, "x", events=LATE_FIRST)), "events"),
     ("2026-04", lambda c: c.modify_tags(USER, CID, {f"t{n}": None for n in range(21)}), "tags"),
     ("2026-04", lambda c: c.modify_user_variables(USER, UserId("u"), plain={"Plan": "x"}), "variables"),
 ]  # fmt: skip
@@ -179,6 +197,11 @@ async def test_a_broken_limit_is_named_and_nothing_is_sent(
         ("2026-04", lambda c: c.feedbacks(USER, "conversation")),
         ("2026-04", lambda c: c.create_conversation_feedback(USER, CID, "x")),
         ("2025-06", lambda c: c.modify_tags(USER, CID, {})),
+        ("2025-06", lambda c: c.conversations(USER, tags=["a:b"])),
+        ("2025-06", lambda c: c.messages(USER, CID, kinds=["user-message"])),
+        ("2025-06", lambda c: entered(c.create(USER, SERVICE, "release", Opening(is_test=True)))),
+        ("2025-06", lambda c: entered(c.interact_text(USER, CID, "", kind="skip"))),
+        ("2025-06", lambda c: entered(c.interact_text(USER, CID, "x", events=LATE_FIRST))),
         ("2025-06", lambda c: c.modify_user_variables(USER, UserId("u"))),
     ],
 )

@@ -12,7 +12,13 @@ import pytest
 
 from gateway.amigo import AmigoClient, AmigoOptions
 from gateway.amigo.answers import NewUser, StarterRequest, UserUpdate
-from gateway.amigo.stream import ConversationCreated, InteractionCompleted, UserMessage
+from gateway.amigo.stream import (
+    AgentPiece,
+    ConversationCreated,
+    InteractionCompleted,
+    UserMessage,
+)
+from gateway.amigo.wishes import ExternalEvent, Opening
 from gateway.clock import SystemClock
 from gateway.errors import AmigoConflict, AmigoForbidden, AmigoRejected
 from gateway.ids import ConversationId, UserId
@@ -88,6 +94,66 @@ async def test_what_lies_behind_a_turn(revision: Name):
         assert advice == ("At ten o'clock.", "Half past nine.")
         assert source.content_type == "audio/wav"
         assert pcm.tolist() == noise(400).tolist()
+
+
+@REVISIONS
+async def test_a_text_answer_to_text(revision: Name):
+    async with meeting(revision) as (client, _):
+        opening = Opening(response="text")
+        async with client.create(CALLER, SERVICE, "release", opening) as stream:
+            greeting = [event async for event in stream]
+        made = greeting[0]
+        assert isinstance(made, ConversationCreated)
+        turn = client.interact_text(CALLER, made.conversation_id, "an appointment", response="text")
+        async with turn as stream:
+            events = [event async for event in stream]
+
+        pieces = [event for event in events if isinstance(event, AgentPiece)]
+        assert "".join(piece.text for piece in pieces) == "What name may I put down?"
+        assert all(piece.audio is None for piece in pieces)
+
+
+async def test_a_conversation_is_opened_with_words_tags_and_a_mark():
+    async with meeting("2026-04") as (client, house):
+        opening = Opening(message="an appointment", tags={"line": "+15550002222"}, is_test=True)
+        async with client.create(CALLER, SERVICE, "release", opening) as stream:
+            events = [event async for event in stream]
+
+        assert _last(events).text == "What name may I put down?"
+        assert (await (await house.caller()).listed())[0]["tags"] == {"line": "+15550002222"}
+        assert len(await client.conversations(CALLER, tags=["line:*"], limit=1)) == 1
+
+
+async def test_events_before_a_spoken_turn_and_alone_and_a_skip():
+    async with meeting("2026-04") as (client, house):
+        conversation, _ = await begun(client)
+        house.recogniser.expect("an appointment")
+        event = ExternalEvent("the end of the greeting was not heard", house.clock.wall())
+        async with client.interact_voice(CALLER, conversation, Voice(), events=(event,)) as stream:
+            events = [one async for one in stream]
+        for kind, text in (("external-event", "the line was bad"), ("skip", "")):
+            turn = client.interact_text(CALLER, conversation, text, kind=kind)  # type: ignore[arg-type]
+            async with turn as stream:
+                assert _last([one async for one in stream]).text.endswith("put down?")
+        kept = await client.messages(CALLER, conversation, kinds=["external-event"])
+
+        assert _last(events).text == "What name may I put down?"
+        assert [one.text for one in kept] == [event.content, "the line was bad"]
+
+
+@REVISIONS
+async def test_lists_are_chosen_from(revision: Name):
+    async with meeting(revision) as (client, _):
+        first, greeting = await begun(client)
+        await client.finish(CALLER, first)
+        second, _ = await begun(client)
+        newest = await client.conversations(CALLER, sort=["-created_at"], limit=1)
+        everybodys = await client.conversations(ADMIN, of_users=())
+        told = await client.messages(CALLER, first, interaction_ids=[greeting], limit=1)
+
+        assert [one.id for one in newest] == [second, first]
+        assert {one.id for one in everybodys} == {first, second}
+        assert [one.kind for one in told] == ["agent-message"]
 
 
 async def test_feedback_lives_and_dies():
