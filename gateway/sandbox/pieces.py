@@ -9,7 +9,7 @@ from typing import Protocol
 
 from audio.types import Pcm
 from gateway.sandbox.agent import Reply
-from gateway.sandbox.options import SandboxOptions
+from gateway.sandbox.options import VoiceFormat
 from gateway.sandbox.sound import Mp3Encoder
 from gateway.sandbox.state import Sandbox
 from gateway.sandbox.wav import wav_file, wav_header
@@ -62,17 +62,26 @@ class _WholeFiles:
         return b""
 
 
-def container(options: SandboxOptions) -> Container:
-    """The wrapping the options ask for, new for each message."""
-    match options.voice_format:
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """How a reply's sound goes over the wire."""
+
+    format: VoiceFormat
+    rate: int
+    """Hz."""
+
+
+def container(wrapping: Wrapping) -> Container:
+    """The wrapping that is asked for, new for each message."""
+    match wrapping.format:
         case "pcm16":
             return _Raw()
         case "wav":
-            return _Raw(wav_header(options.voice_rate))
+            return _Raw(wav_header(wrapping.rate))
         case "wav-pieces":
-            return _WholeFiles(options.voice_rate)
+            return _WholeFiles(wrapping.rate)
         case "mp3":
-            return Mp3Encoder(options.voice_rate)
+            return Mp3Encoder(wrapping.rate)
 
 
 def align(text: str, start_ms: int, length_ms: int) -> Alignment:
@@ -91,11 +100,13 @@ async def text_pieces(reply: Reply) -> AsyncIterator[Piece]:
         yield Piece(" ".join(words[at : at + 4]) + tail, None)
 
 
-async def voice_pieces(sandbox: Sandbox, reply: Reply, *, odd: bool) -> AsyncIterator[Piece]:
+async def voice_pieces(
+    sandbox: Sandbox, reply: Reply, wrapping: Wrapping, *, odd: bool
+) -> AsyncIterator[Piece]:
     """The spoken reply, each sentence as soon as it is made; `odd` leaves half samples in between."""
-    wrap = container(sandbox.options)
+    wrap = container(wrapping)
     carry = b""
-    async for pcm, alignment in _sounds(sandbox, reply):
+    async for pcm, alignment in _sounds(sandbox, reply, wrapping.rate):
         data = carry + wrap.push(pcm)
         cut = len(data) - 1 if odd and len(data) % 2 == 0 else len(data)
         data, carry = data[:cut], data[cut:]
@@ -106,9 +117,10 @@ async def voice_pieces(sandbox: Sandbox, reply: Reply, *, odd: bool) -> AsyncIte
         yield Piece(_encoded(rest), [])
 
 
-async def _sounds(sandbox: Sandbox, reply: Reply) -> AsyncIterator[tuple[Pcm, Alignment]]:
+async def _sounds(
+    sandbox: Sandbox, reply: Reply, rate: int
+) -> AsyncIterator[tuple[Pcm, Alignment]]:
     """Stretches of at most `piece_ms` with the characters spoken in them."""
-    rate = sandbox.options.voice_rate
     size = rate * sandbox.options.piece_ms // 1000
     sent = 0
     for sentence in reply.sentences:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.sandbox.agent import Reply
 from gateway.sandbox.conversations import Done, Message, Turn, new_id
 from gateway.sandbox.faults import Strike
 from gateway.sandbox.journal import Entry
-from gateway.sandbox.pieces import Alignment, Piece, spoken_filler, text_pieces, voice_pieces
+from gateway.sandbox.pieces import (
+    Alignment,
+    Piece,
+    Wrapping,
+    spoken_filler,
+    text_pieces,
+    voice_pieces,
+)
 from gateway.sandbox.queries import ActionFilter
 from gateway.sandbox.state import Sandbox
 from gateway.sandbox.stream import HUGE, Event, EventStream
@@ -19,6 +26,11 @@ from gateway.sandbox.stream import HUGE, Event, EventStream
 BREAKS: Final = ("error-mid", "cut-mid-reply", "eof-early", "truncated-line")
 """Faults that strike after the second piece."""
 BREAK_AFTER: Final = 2
+_OTHER_SOUND: Final[dict[str, dict[str, Any]]] = {
+    "audio-mp3": {"format": "mp3"},
+    "audio-wav": {"format": "wav"},
+    "audio-24k": {"rate": 24_000},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,8 @@ async def answer(
         return
     message_id = new_id()
     if await _speak(exchange, done.reply, message_id):
+        if sandbox.strike("cut-before-completion", entry):
+            stream.cut()
         await _complete(exchange, heard, done, message_id)
 
 
@@ -138,7 +152,17 @@ def _pieces(exchange: Exchange, reply: Reply) -> AsyncIterator[Piece]:
     if not exchange.voice:
         return text_pieces(reply)
     odd = exchange.sandbox.strike("odd-pieces", exchange.entry) is not None
-    return voice_pieces(exchange.sandbox, reply, odd=odd)
+    return voice_pieces(exchange.sandbox, reply, _wrapping(exchange), odd=odd)
+
+
+def _wrapping(exchange: Exchange) -> Wrapping:
+    """How this reply's sound goes over the wire: as the options say, or as a fault does."""
+    options = exchange.sandbox.options
+    usual = Wrapping(options.voice_format, options.voice_rate)
+    strike = exchange.sandbox.strike_first(tuple(_OTHER_SOUND), exchange.entry)
+    if strike is None:
+        return usual
+    return replace(usual, **_OTHER_SOUND[strike.kind])
 
 
 class _Shape:
@@ -204,6 +228,8 @@ async def _complete(exchange: Exchange, heard: list[Message], done: Done, messag
     if sandbox.options.revision == "2026-04":
         completed["conversation_completed"] = ends
     await stream.send(completed)
+    if sandbox.strike("cut-after-completion", entry):
+        stream.cut()
     if ends and sandbox.options.revision == "2025-06" and entry.operation == "interact":
         await stream.send({"type": "end-session"})
     if failing is not None:

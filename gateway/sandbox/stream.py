@@ -17,6 +17,16 @@ Event = dict[str, Any]
 
 CRUMB: Final = 1024
 """Bytes written at a time under `slow-drip`."""
+SPARE: Final = frozenset(
+    {
+        "stop",
+        "sequence_number",
+        "message_metadata",
+        "transcript_alignment",
+        "conversation_completed",
+    }
+)
+"""Fields left out under `missing-fields`: what is left can still be followed."""
 HUGE: Final = 1_200_000
 """Characters that make one line longer than 1 MiB."""
 
@@ -53,12 +63,19 @@ class EventStream:
         self._newline = b"\r\n" if sandbox.strike("crlf", entry) else b"\n"
         self._drip = sandbox.strike("slow-drip", entry)
         self._extra = sandbox.strike("extra-fields", entry) is not None
+        self._twice = sandbox.strike("duplicate-fields", entry) is not None
+        self._spare = sandbox.strike("missing-fields", entry) is not None
+        self._headless = sandbox.strike("cut-headers", entry) is not None
         self._lazy_newline = sandbox.strike("no-final-newline", entry) is not None
         self._owed_newline = b""
 
     async def open(self) -> None:
         """Send status and headers."""
         self._entry.status = self.response.status
+        if self._headless:
+            self.cut()
+            self._lost()
+            return
         try:
             await self.response.prepare(self._request)
         except ConnectionError:
@@ -69,7 +86,10 @@ class EventStream:
         self._entry.events.append((self._sandbox.journal.since(self._entry), event["type"]))
         if self._extra:
             event = {**event, "x_trace": {"span": "7f"}, "x_region": None}
-        await self.send_line(json.dumps(event, ensure_ascii=False).encode())
+        if self._spare:
+            event = {name: value for name, value in event.items() if name not in SPARE}
+        line = json.dumps(event, ensure_ascii=False).encode()
+        await self.send_line(line[:-1] + b", " + line[1:] if self._twice else line)
 
     async def send_line(self, line: bytes) -> None:
         """Send one line that need not be an event."""

@@ -77,7 +77,12 @@ async def receive(
     upload = entry.upload
     upload.end = "unread"
     raw_wav = expected.boundary is None and expected.media != "audio/mpeg"
+    breaks = sandbox.strike("cut-upload", entry) is not None
     while not request.content.at_eof():
+        if breaks and body:
+            upload.end = "reset"
+            reset(request)
+            raise ClientLeft
         data = await _arrival(request, sandbox, entry)
         if data:
             upload.chunks.append((sandbox.journal.since(entry), len(data)))

@@ -7,11 +7,13 @@ import base64
 import json
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 
 from gateway.sandbox.faults import parse_fault
+from gateway.sandbox.sound import decode_mp3
 from gateway.sandbox.wav import read_wav
-from tests.sandbox.house import open_house
+from tests.sandbox.house import open_house, recording
 
 REVISIONS = pytest.mark.parametrize("revision", ["2025-06", "2026-04"])
 
@@ -314,3 +316,77 @@ async def test_wrong_faults_are_refused_and_change_nothing(body):
 
         assert answer.status == 422
         assert (await guest.create()).status == 500
+
+
+@pytest.mark.parametrize(
+    ("fault", "kinds"),
+    [
+        ("cut-headers", []),
+        ("cut-before-completion", ["user-message-available", "new-message"]),
+        ("cut-after-completion", ["user-message-available", "new-message", "interaction-complete"]),
+    ],
+)
+async def test_A29_the_connection_can_be_cut_at_each_point(fault, kinds):
+    async with house_with(f"interact-{fault}=1:1") as house:
+        guest = await house.caller()
+        conversation = await guest.begin()
+        try:
+            answer = await guest.say(conversation, "hello there")
+            seen, broken = answer.types, answer.broken
+        except aiohttp.ClientError:
+            seen, broken = [], True
+        [left] = await guest.idle()
+
+        assert broken
+        # What was written just before a reset may be lost with it.
+        assert seen == kinds[: len(seen)]
+        assert len(left["messages"]) == 3
+        assert (await guest.say(conversation, "hello again")).status == 200
+
+
+@REVISIONS
+async def test_A29_an_upload_can_be_cut_and_leaves_nothing(revision):
+    async def slow() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield recording(2000)[:4000]
+            await asyncio.sleep(0.01)
+
+    async with house_with("cut-upload=1:1", revision=revision) as house:
+        guest = await house.caller()
+        conversation = await guest.begin()
+        with pytest.raises(aiohttp.ClientError):
+            await guest.speak(conversation, slow())
+        [left] = await guest.idle()
+
+        assert len(left["messages"]) == 1
+        assert (await guest.last("interact"))["upload"]["end"] == "reset"
+        assert (await guest.speak(conversation)).status == 200
+
+
+async def test_fields_can_be_there_twice_or_be_missing():
+    async with house_with("duplicate-fields=1:1") as house:
+        lines = (await (await house.caller()).create()).body.splitlines()
+        assert all(line.count(b'"type": "') >= 2 for line in lines)
+        assert all(json.loads(line)["type"] for line in lines)
+    async with house_with("missing-fields=1:1", revision="2026-04") as house:
+        answer = await (await house.caller()).create("voice")
+        assert set(answer.of("new-message")[0]) == {"type", "message", "message_id"}
+        assert "conversation_completed" not in answer.of("interaction-complete")[0]
+
+
+@pytest.mark.parametrize("fault", ["audio-mp3", "audio-wav", "audio-24k"])
+async def test_one_reply_can_sound_otherwise(fault):
+    async with house_with(f"create-{fault}=1:1") as house:
+        guest, other = await house.caller(), await house.caller("bob")
+        odd = (await guest.create("voice")).sound
+        plain = (await other.create("voice")).sound
+
+    match fault:
+        case "audio-mp3":
+            pcm, rate = decode_mp3(odd)
+            assert rate == 16_000
+            assert abs(len(pcm) - len(plain) / 2) < 4000
+        case "audio-wav":
+            assert (odd[:4], odd[44:]) == (b"RIFF", plain)
+        case _:
+            assert abs(len(odd) / len(plain) - 1.5) < 0.01

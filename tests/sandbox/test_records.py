@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -87,39 +89,43 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path, kind):
 
 @pytest.mark.slow
 async def test_what_was_running_when_it_was_killed_was_never_said(tmp_path):
-    process, base = await _start(tmp_path, "--think-ms", "60000")
-    async with aiohttp.ClientSession() as http:
+    async with (
+        _process(tmp_path, "--think-ms", "60000") as (process, base),
+        aiohttp.ClientSession() as http,
+    ):
         guest = Guest(http, base, "2025-06", "sandbox-caller")
         await guest.sign_in()
         running = asyncio.create_task(guest.create())
         await guest.busy()
         process.send_signal(signal.SIGKILL)
         await asyncio.gather(running, return_exceptions=True)
-        process.wait()
-        process, base = await _start(tmp_path, "--think-ms", "0")
-        try:
-            guest = Guest(http, base, "2025-06", "sandbox-caller")
-            await guest.sign_in()
+    async with (
+        _process(tmp_path, "--think-ms", "0") as (_, base),
+        aiohttp.ClientSession() as http,
+    ):
+        guest = Guest(http, base, "2025-06", "sandbox-caller")
+        await guest.sign_in()
 
-            assert await guest.listed() == []
-            assert (await guest.create()).status == 201
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+        assert await guest.listed() == []
+        assert (await guest.create()).status == 201
 
 
-async def _start(folder: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
+@asynccontextmanager
+async def _process(folder: Path, *options: str) -> AsyncIterator[tuple[subprocess.Popen[str], str]]:
+    """A sandbox of its own process. Its output stays open: writing into a closed pipe would end it."""
     command = [sys.executable, "-m", "gateway", "sandbox", "--engine", "tones", "--port", "0"]
-    process = subprocess.Popen(  # noqa: ASYNC220 - its first line is waited for in a thread
+    with subprocess.Popen(  # noqa: ASYNC220 - its first line is waited for in a thread
         [*command, "--data", str(folder), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    line = await asyncio.to_thread(process.stdout.readline)
-    process.stdout.close()
-    found = re.fullmatch(r"export AMIGO_BASE_URL=(http://127.0.0.1:\d+)\n", line)
-    assert found is not None
-    return process, found[1]
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = await asyncio.to_thread(process.stdout.readline)
+            found = re.fullmatch(r"export AMIGO_BASE_URL=(http://127.0.0.1:\d+)\n", line)
+            assert found is not None
+            yield process, found[1]
+        finally:
+            process.kill()
