@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +14,23 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from audio.endpoint import Endpointer, EndpointOptions
-from audio.vad import make_vad
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.amigo.revisions import Revision, revision_named
 from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
-from gateway.bridge.house import CallOptions, House
-from gateway.bridge.phrases import load_phrases
-from gateway.bridge.recovery import LeftOvers, Recovery
+from gateway.bridge.recovery import Recovery
+from gateway.bridge.routes import Routes
 from gateway.bridge.switchboard import Switchboard
 from gateway.bridge.tape import mend
 from gateway.bridge.transcripts import Transcripts
-from gateway.bridge.turn import AmigoAgent, VoiceFormat
-from gateway.call.policy import Policy
 from gateway.carriers.twilio import markup
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.carriers.twilio.wire import TwilioWire
 from gateway.clock import Clock, SystemClock
+from gateway.compose import Services, accounts, make_routes
 from gateway.errors import BadSetting, ConfigError, StoreError
-from gateway.ids import UserId
 from gateway.log import fact
 from gateway.metrics import Metrics, watched_loop
 from gateway.settings import Settings
@@ -78,9 +73,7 @@ async def run_gateway(
     metrics, replica = Metrics(), make_replica()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
-        client = await stack.enter_async_context(
-            AmigoClient(_amigo_options(settings), clock, _observer(metrics))
-        )
+        clients = await _clients(settings, clock, metrics, stack)
         rest = await stack.enter_async_context(
             TwilioRest(
                 settings.twilio_account_sid,
@@ -89,28 +82,26 @@ async def run_gateway(
             )
         )
         finisher = await stack.enter_async_context(
-            Finisher(client, clock, on_retry=metrics.finish_retries_total.inc)
+            Finisher(clock, on_retry=metrics.finish_retries_total.inc)
         )
-        transcripts = await stack.enter_async_context(Transcripts(client, store, clock))
+        transcripts = await stack.enter_async_context(Transcripts(store, clock))
         tasks = await stack.enter_async_context(_Background())
-        await _choose_revision(settings, client, store, tasks)
-        left_overs = LeftOvers(client, store, clock, finish_foreign=settings.amigo_finish_foreign)
-        house = House(
-            options=_call_options(settings, token_seconds),
+        await _choose_revisions(clients, store, tasks)
+        services = Services(
+            clients=clients,
             clock=clock,
             store=store,
             finisher=finisher,
             transcripts=transcripts,
             remote=rest,
-            phrases=load_phrases(settings.playback.phrases_dir),
             metrics=metrics,
-            make_detector=_detector_factory(settings),
-            free_user=left_overs.free,
+            token_seconds=token_seconds,
         )
+        routes = make_routes(settings, services)
         switchboard = await stack.enter_async_context(
-            _switchboard(settings, house, client, replica)
+            _switchboard(settings, routes, services, replica)
         )
-        recovery = Recovery(store, finisher, transcripts, clock, metrics, replica)
+        recovery = Recovery(store, routes, finisher, transcripts, clock, metrics, replica)
         tasks.start(recovery.run(), "recovery")
         await stack.enter_async_context(watched_loop(metrics))
         if settings.gateway_recordings_dir is not None:
@@ -123,6 +114,7 @@ async def run_gateway(
             markup=markup,
             make_wire=TwilioWire,
             account_sid=settings.twilio_account_sid,
+            public_url=settings.gateway_public_url.rstrip("/"),
             admin_token=settings.gateway_admin_token,
         )
         address = await stack.enter_async_context(_listening(settings, make_web(doors)))
@@ -178,82 +170,33 @@ class _Background:
         self._tasks.append(self._group.create_task(work, name=name))  # type: ignore[arg-type]
 
 
-def _amigo_options(settings: Settings) -> AmigoOptions:
-    return AmigoOptions(
-        base_url=settings.amigo_base_url,
-        organization=settings.amigo_organization_id,
-        api_key=settings.amigo_api_key,
-        api_key_id=settings.amigo_api_key_id,
-        revision=settings.amigo_api_revision,
-        cluster_name=settings.amigo_cluster_name,
-        extra_query=settings.amigo_extra_query,
-    )
-
-
-def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
-    turns, barge_in, silence = settings.turn_taking, settings.barge_in, settings.silence
-    policy = Policy(
-        token_seconds=token_seconds,
-        max_call_seconds=settings.gateway_max_call_seconds,
-        upload_after_ms=turns.upload_after_ms,
-        merge_ms=turns.merge_ms,
-        digits_pause_ms=turns.digits_pause_ms,
-        barge_in=barge_in.enabled,
-        confirm_ms=barge_in.confirm_ms,
-        drain_ms=barge_in.drain_ms,
-        protect_greeting=barge_in.protect_greeting,
-        prompt_after_ms=silence.prompt_after_ms,
-        prompts=silence.prompts,
-        hang_up_after_ms=silence.hang_up_after_ms,
-        filler_after_ms=silence.filler_after_ms,
-        max_dead_air_ms=silence.max_dead_air_ms,
-        patience_seconds=settings.amigo_patience_seconds,
-    )
-    return CallOptions(
-        policy=policy,
-        voice=VoiceFormat(format=settings.amigo_audio_format, pcm_rate=settings.amigo_audio_rate),
-        lookahead_ms=barge_in.lookahead_ms,
-        message_ms=settings.playback.message_ms,
-        pre_roll_ms=turns.pre_roll_ms,
-        max_utterance_ms=turns.max_utterance_ms,
-        recordings=settings.gateway_recordings_dir,
-    )
-
-
-def _detector_factory(settings: Settings) -> Callable[[], Endpointer]:
-    turns, barge_in = settings.turn_taking, settings.barge_in
-    options = EndpointOptions(
-        end_silence_ms=turns.end_silence_ms,
-        milestones_ms=tuple(sorted({turns.upload_after_ms, barge_in.confirm_ms})),
-        echo_guard_db=barge_in.echo_guard_db,
-    )
-    return lambda: Endpointer(make_vad(turns.vad), options)
+async def _clients(
+    settings: Settings, clock: Clock, metrics: Metrics, stack: AsyncExitStack
+) -> dict[AmigoOptions, AmigoClient]:
+    """One client for each organization and key, open as long as the stack."""
+    observer = _observer(metrics)
+    return {
+        options: await stack.enter_async_context(AmigoClient(options, clock, observer))
+        for options in accounts(settings)
+    }
 
 
 def _switchboard(
-    settings: Settings, house: House, client: AmigoClient, replica: str
+    settings: Settings, routes: Routes, services: Services, replica: str
 ) -> Switchboard:
-    users = (
-        settings.amigo_user_pool
-        if settings.gateway_identity == "pool"
-        else (settings.amigo_user_id,)
-    )
     public = settings.gateway_public_url.rstrip("/")
     socket = public.replace("http", "ws", 1)
     options = SwitchboardOptions(
-        organization=settings.amigo_organization_id,
-        service_id=settings.amigo_service_id,
-        users=tuple(UserId(user) for user in users),
         replica=replica,
         max_calls=settings.gateway_max_calls,
-        token_seconds=house.options.policy.token_seconds,
+        token_seconds=services.token_seconds,
     )
     return Switchboard(
-        house,
+        routes,
         options,
-        make_agent=lambda user: AmigoAgent(
-            client, user, settings.amigo_service_id, settings.amigo_version_set
-        ),
+        store=services.store,
+        clock=services.clock,
+        metrics=services.metrics,
         make_document=lambda token: markup.connect(
             f"{socket}/twilio/media/{token}",
             f"{public}/twilio/connected",
@@ -303,19 +246,28 @@ def _signatures(settings: Settings) -> SignatureCheck | None:
     )
 
 
-async def _choose_revision(
-    settings: Settings, client: AmigoClient, store: CallStore, tasks: _Background
+async def _choose_revisions(
+    clients: Mapping[AmigoOptions, AmigoClient], store: CallStore, tasks: _Background
 ) -> None:
-    """Ask the API which revision it speaks; until it says, the one that worked last, else the oldest."""
-    if settings.amigo_api_revision != "auto":
-        return
-    remembered = await store.recall(REVISION_KEY)
+    """Ask each API which revision it speaks, all at the same time."""
+    async with asyncio.TaskGroup() as asking:
+        for number, (options, client) in enumerate(clients.items()):
+            if options.revision == "auto":
+                key = REVISION_KEY if number == 0 else f"{REVISION_KEY} {options.base_url}"
+                asking.create_task(_choose_revision(client, key, store, tasks))
+
+
+async def _choose_revision(
+    client: AmigoClient, key: str, store: CallStore, tasks: _Background
+) -> None:
+    """Until the API says its revision, it is the one that worked last, else the oldest."""
+    remembered = await store.recall(key)
     if remembered is not None:
         assumed = revision_named(remembered)
         if assumed is not None:
             client.assume_revision(assumed)
     client.on_revision = lambda revision: tasks.start(
-        _remember(store, revision.name), "remember revision"
+        _remember(store, key, revision.name), "remember revision"
     )
     asking = asyncio.ensure_future(client.detect_revision())
     done, _ = await asyncio.wait({asking}, timeout=DETECT_SECONDS)
@@ -323,7 +275,7 @@ async def _choose_revision(
         tasks.start(_await(asking), "detect revision")
     found = asking.result() if done else None
     if found is not None:
-        await _remember(store, found.name)
+        await _remember(store, key, found.name)
     elif remembered is None:
         fact(
             _log,
@@ -338,9 +290,9 @@ async def _await(future: asyncio.Future[Revision | None]) -> None:
     await future
 
 
-async def _remember(store: CallStore, revision: str) -> None:
+async def _remember(store: CallStore, key: str, revision: str) -> None:
     try:
-        await store.remember(REVISION_KEY, revision)
+        await store.remember(key, revision)
     except StoreError:
         fact(_log, "store.revision-not-kept", level=logging.WARNING)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from gateway.bridge.routes import Route
 from gateway.bridge.tickets import Ticket
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
-from gateway.ids import CallSid, UserId
+from gateway.ids import CallSid
 from gateway.store import NewCall
 
 
@@ -22,6 +23,8 @@ class Incoming:
     direction: str
     caller: str
     called: str
+    waiting_since: float | None = None
+    """Wall time since which the caller waits for a free user; None: the call was not answered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,41 +34,62 @@ class Connect:
     document: str
 
 
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give the call to somebody else: we cannot take it."""
+
+    target: str
+    """A number in E.164, or a `sip:` address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nobody to speak for is free: let the caller hold the line, then ask again."""
+
+    since: float
+    """Wall time, to be handed back as `Incoming.waiting_since`."""
+    seconds: int
+    speak: bool
+    """Whether the caller is told (again) what goes on."""
+
+
 class Refuse(Enum):
     """Answers that open no stream."""
 
     BUSY = "busy"
+    WAITED = "waited"
+    """Busy as well, but the caller was let in to wait: a busy tone is no longer possible."""
+    UNROUTED = "unrouted"
+    """Nobody answers the number that was called."""
     ENDED = "ended"
     LOST = "lost"
     """The call was ours, but the process that held it is gone."""
 
 
-Answer: TypeAlias = Connect | Refuse
+Answer: TypeAlias = Connect | HandOver | Wait | Refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchboardOptions:
-    """Where calls go and how many there may be."""
+    """How many calls there may be, and who we are."""
 
-    organization: str
-    service_id: str
-    users: tuple[UserId, ...]
     replica: str
     max_calls: int = 200
     token_seconds: float = 60.0
 
 
-def new_record(incoming: Incoming, options: SwitchboardOptions, clock: Clock) -> CallRecord:
+def new_record(incoming: Incoming, route: Route, replica: str, clock: Clock) -> CallRecord:
     """The record of a call that nobody has been leased for yet."""
     return CallRecord(
         call_sid=incoming.call_sid,
         direction=incoming.direction,
         caller=incoming.caller,
         called=incoming.called,
-        organization=options.organization,
-        service_id=options.service_id,
+        route=route.name or None,
+        organization=route.organization,
+        service_id=route.service_id,
         user_id="",
-        replica=options.replica,
+        replica=replica,
         started_at=clock.now(),
     )
 
@@ -74,6 +98,7 @@ def new_call(
     incoming: Incoming,
     ticket: Ticket,
     record: CallRecord,
+    route: Route,
     options: SwitchboardOptions,
     clock: Clock,
 ) -> NewCall:
@@ -86,10 +111,10 @@ def new_call(
         direction=incoming.direction,
         caller=incoming.caller,
         called=incoming.called,
-        route="",
-        organization=options.organization,
-        service_id=options.service_id,
-        candidates=options.users,
+        route=route.name,
+        organization=route.organization,
+        service_id=route.service_id,
+        candidates=route.identity.candidates(incoming.caller),
         replica=options.replica,
         token_digest=ticket.digest,
         token_expires=wall + options.token_seconds,

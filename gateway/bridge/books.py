@@ -86,6 +86,7 @@ class Books:
         record = self._record
         if record.conversation_id is not None:
             self._house.transcripts.take(
+                self._house.account,
                 CallSid(record.call_sid),
                 UserId(record.user_id),
                 ConversationId(record.conversation_id),
@@ -105,8 +106,13 @@ class Books:
             self._asked.set()
 
     def owe(self, settled: Callable[[str], None]) -> None:
+        """Have the conversation finished; `settled` is told what became of it."""
         conversation = self._record.conversation_id
+        if not self._record.user_id:
+            settled("none")  # no user was found for the caller: nothing can have been begun
+            return
         debt = Debt(
+            payer=self._house.account,
             call_sid=CallSid(self._record.call_sid),
             user_id=UserId(self._record.user_id),
             service_id=self._record.service_id,

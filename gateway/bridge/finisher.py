@@ -47,6 +47,8 @@ class Payer(Protocol):
 class Debt:
     """A conversation to be finished."""
 
+    payer: Payer
+    """The API of the call's organization."""
     call_sid: CallSid
     user_id: UserId
     service_id: str
@@ -61,13 +63,11 @@ class Finisher:
 
     def __init__(
         self,
-        payer: Payer,
         clock: Clock,
         *,
         on_retry: Callable[[], None],
         chance: random.Random | None = None,
     ) -> None:
-        self._payer = payer
         self._clock = clock
         self._on_retry = on_retry
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
@@ -117,15 +117,15 @@ class Finisher:
         if debt.conversation_id is None:
             state = await self._search(debt)
         else:
-            state = await self._finish(debt.user_id, debt.conversation_id)
+            state = await self._finish(debt, debt.conversation_id)
         settled(state)
 
-    async def _finish(self, user: UserId, conversation: ConversationId) -> str:
+    async def _finish(self, debt: Debt, conversation: ConversationId) -> str:
         """Try until the API has said that there is nothing left to finish."""
         refusals, unanswered = 0, False
         for tries in count(1):
             try:
-                result = await self._payer.finish(user, conversation)
+                result = await debt.payer.finish(debt.user_id, conversation)
             except Exception as error:  # noqa: BLE001 - a debt outlives whatever went wrong with one try
                 failure = _failure(error)
                 refusals += 0 if failure.retryable or failure.status is None else 1
@@ -151,7 +151,7 @@ class Finisher:
         for pause in SEARCHES:
             await asyncio.sleep(pause)
             for conversation in await self._unfinished(debt):
-                state = await self._finish(debt.user_id, conversation.id)
+                state = await self._finish(debt, conversation.id)
             if state != "none":
                 break
         return state
@@ -159,7 +159,7 @@ class Finisher:
     async def _unfinished(self, debt: Debt) -> list[ConversationInfo]:
         for tries in count(1):
             try:
-                found = await self._payer.conversations(
+                found = await debt.payer.conversations(
                     debt.user_id, service_id=debt.service_id, is_finished=False
                 )
             except AmigoError as error:

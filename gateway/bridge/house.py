@@ -1,4 +1,4 @@
-"""What the calls of a process share: how calls are held, and the services they lean on."""
+"""What calls share: how they are held, and the services they lean on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from gateway.bridge.ears import Detector
-from gateway.bridge.finisher import Finisher
+from gateway.bridge.finisher import Finisher, Payer
 from gateway.bridge.phrases import Phrases
-from gateway.bridge.transcripts import Transcripts
+from gateway.bridge.transcripts import Reader, Transcripts
 from gateway.bridge.turn import VoiceFormat
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
@@ -22,7 +22,7 @@ from gateway.store import CallStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
-    """How calls are held; one value for all calls of a process."""
+    """How calls are held; one value for all calls of a route."""
 
     policy: Policy
     voice: VoiceFormat
@@ -33,6 +33,10 @@ class CallOptions:
     recordings: Path | None = None
 
 
+class Account(Payer, Reader, Protocol):
+    """The API of one organization, as far as it concerns calls that are over."""
+
+
 class HangsUp(Protocol):
     """The carrier's orders to a live call."""
 
@@ -41,9 +45,10 @@ class HangsUp(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What all calls of a process share."""
+    """What the calls of one route share; all but options, account and left-overs is the process's."""
 
     options: CallOptions
+    account: Account
     clock: Clock
     store: CallStore
     finisher: Finisher

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.bridge.finisher import Debt, Finisher, created_since
+from gateway.bridge.house import Account
+from gateway.bridge.identity import is_caller
+from gateway.bridge.routes import Routes
 from gateway.bridge.transcripts import Transcripts
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
@@ -25,12 +28,21 @@ BEAT_SECONDS: Final = 4.0
 """Between heartbeats of this replica; a third of the time after which it counts as dead."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """Whose conversation a dead process left, and where."""
+
+    account: Account
+    user: UserId
+
+
 class Recovery:
     """Heartbeat of this replica, and care for the calls of dead ones."""
 
     def __init__(
         self,
         store: CallStore,
+        routes: Routes,
         finisher: Finisher,
         transcripts: Transcripts,
         clock: Clock,
@@ -38,11 +50,14 @@ class Recovery:
         replica: str,
     ) -> None:
         self._store = store
+        self._routes = routes
         self._finisher = finisher
         self._transcripts = transcripts
         self._clock = clock
         self._metrics = metrics
         self._replica = replica
+        self._told: set[str] = set()
+        """Organizations of stored calls that no route leads to; said once each."""
 
     async def run(self) -> None:
         """Beat and look, for the life of the process."""
@@ -61,17 +76,49 @@ class Recovery:
         """Take over every orphaned call and have its conversation finished; returns how many."""
         taken = 0
         for call in await self._store.orphans(now, self._replica):
+            route = self._routes.owner(call)
+            if route is None:
+                self._cannot_pay(call)
+                continue
+            user = await self._user(call)
             if await self._store.adopt(call.call_sid, call.replica, self._replica, now):
                 taken += 1
                 fact(_log, "orphan.adopted", call_sid=call.call_sid, state=call.conversation_state)
-                self._finisher.take_on(_debt(call), self._settler(call))
+                self._settle(call, user, route.house.account)
         return taken
 
-    def _settler(self, call: StoredCall) -> Callable[[str], None]:
-        """What to do when the orphan's conversation is settled."""
-        return lambda state: self._finisher.follow(self._close(call, state), str(call.call_sid))
+    def _settle(self, call: StoredCall, user: UserId | None, account: Account) -> None:
+        if user is None:  # none was made for the caller: nothing can have been begun
+            self._finisher.follow(self._close(call, "none", None), str(call.call_sid))
+            return
+        over = _Over(account, user)
+        self._finisher.take_on(
+            _debt(call, over),
+            lambda state: self._finisher.follow(self._close(call, state, over), str(call.call_sid)),
+        )
 
-    async def _close(self, call: StoredCall, state: str) -> None:
+    async def _user(self, call: StoredCall) -> UserId | None:
+        """Whose conversation the call's is; the process may have died before it wrote that down."""
+        if not is_caller(call.user_id):
+            return call.user_id
+        recorded = call.record.get("user_id")
+        if recorded:
+            return UserId(str(recorded))
+        return await self._store.user_of(call.organization, call.user_id)
+
+    def _cannot_pay(self, call: StoredCall) -> None:
+        """A call of an organization we have no key of stays owed, to whoever has one."""
+        if call.organization not in self._told:
+            self._told.add(call.organization)
+            fact(
+                _log,
+                "orphan.no-route",
+                level=logging.ERROR,
+                organization=call.organization,
+                meaning="calls of an organization that is not configured any more stay unfinished",
+            )
+
+    async def _close(self, call: StoredCall, state: str, over: _Over | None) -> None:
         record = dict(call.record)
         lost = not call.ended
         record["conversation_state"] = state
@@ -99,8 +146,8 @@ class Recovery:
         if state in {"finished", "auto-finished"}:
             self._metrics.orphans_finished_total.inc()
         fact(_log, "orphan.closed", call_sid=call.call_sid, state=state)
-        if call.conversation_id is not None:
-            self._transcripts.take(call.call_sid, call.user_id, call.conversation_id)
+        if call.conversation_id is not None and over is not None:
+            self._transcripts.take(over.account, call.call_sid, over.user, call.conversation_id)
 
 
 class LeftOvers:
@@ -149,11 +196,12 @@ class LeftOvers:
         return known is not None or self._finish_foreign
 
 
-def _debt(call: StoredCall) -> Debt:
+def _debt(call: StoredCall, over: _Over) -> Debt:
     started = call.record.get("started_at")
     return Debt(
+        payer=over.account,
         call_sid=call.call_sid,
-        user_id=call.user_id,
+        user_id=over.user,
         service_id=call.service_id,
         conversation_id=call.conversation_id,
         since=datetime.fromisoformat(str(started)).timestamp() if started else 0.0,

@@ -12,23 +12,26 @@ from typing import Final, Self
 from gateway.bridge.answers import (
     Answer,
     Connect,
+    HandOver,
     Incoming,
     Refuse,
     SwitchboardOptions,
+    Wait,
     new_call,
     new_record,
 )
 from gateway.bridge.bridge import Bridge
-from gateway.bridge.house import House
+from gateway.bridge.routes import Route, Routes
 from gateway.bridge.tickets import Ticket, Tickets, token_digest
-from gateway.bridge.turn import Agent
 from gateway.call import events as ev
 from gateway.call.phases import Phase
 from gateway.call.record import CallRecord
+from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.ids import CallSid, UserId
 from gateway.log import fact
-from gateway.store import Admitted, Known, NoUserFree
+from gateway.metrics import Metrics
+from gateway.store import Admitted, CallStore, Known, NoUserFree
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,10 @@ LINE_SILENCE: Final = 5.0
 """Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
 MAX_APOLOGIES: Final = 1000
 """Ended calls remembered for the carrier's question what is next."""
+WAIT_STEP: Final = 3
+"""Seconds after which a caller who waits for a free user is looked after again."""
+WAIT_WORDS: Final = 18.0
+"""Seconds between two phrases to such a caller."""
 CLOSING_SECONDS: Final = 12.0
 """After the drain time: for the closing phrase, the hang-up and the finish of every call."""
 
@@ -49,18 +56,22 @@ class Switchboard:
 
     def __init__(
         self,
-        house: House,
+        routes: Routes,
         options: SwitchboardOptions,
-        make_agent: Callable[[UserId], Agent],
+        store: CallStore,
+        clock: Clock,
+        metrics: Metrics,
         make_document: Callable[[str], str],
     ) -> None:
-        self._house = house
+        self._routes = routes
         self._options = options
-        self._make_agent = make_agent
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
         self._closing = AsyncExitStack()
         self._tasks: asyncio.TaskGroup | None = None
         self._calls: dict[str, Bridge] = {}
-        self._tickets = Tickets(make_document, house.clock, options.token_seconds)
+        self._tickets = Tickets(make_document, clock, options.token_seconds)
         self._held: dict[str, asyncio.Task[None]] = {}
         self._sorry: dict[str, None] = {}
         """Calls whose callers we could not speak to, in order."""
@@ -118,10 +129,16 @@ class Switchboard:
         bridge = self._calls.get(incoming.call_sid)
         if bridge is not None:
             return await self._answer_again(bridge)
-        if self.draining or self.full or self._tasks is None:
+        route = self._routes.find(incoming.called)
+        if route is None or self.draining or self.full or self._tasks is None:
             known = await self._known(incoming.call_sid)
-            return known or self._refused(incoming, "draining" if self.draining else "capacity")
-        return await self._admit(incoming, self._tasks)
+            return known or self._refused(incoming, route, self._why(route))
+        return await self._admit(incoming, route, self._tasks)
+
+    def _why(self, route: Route | None) -> str:
+        if route is None:
+            return "no-route"
+        return "draining" if self.draining else "capacity"
 
     async def _answer_again(self, bridge: Bridge) -> Answer:
         """The carrier asks again about a call that we hold."""
@@ -141,40 +158,58 @@ class Switchboard:
         """A call the store knows although this process does not hold it."""
         try:
             async with asyncio.timeout(STORE_PATIENCE):
-                call = await self._house.store.get(sid)
+                call = await self._store.get(sid)
         except (StoreError, TimeoutError):
             return None
         if call is None:
             return None
         return Refuse.ENDED if call.ended else Refuse.LOST
 
-    async def _admit(self, incoming: Incoming, tasks: asyncio.TaskGroup) -> Answer:
-        house, ticket = self._house, self._tickets.new()
-        record = new_record(incoming, self._options, house.clock)
-        new = new_call(incoming, ticket, record, self._options, house.clock)
+    async def _admit(self, incoming: Incoming, route: Route, tasks: asyncio.TaskGroup) -> Answer:
+        ticket = self._tickets.new()
+        record = new_record(incoming, route, self._options.replica, self._clock)
+        new = new_call(incoming, ticket, record, route, self._options, self._clock)
         self._admitting += 1
         try:
             # a cancelled admit leaves nothing behind
             async with asyncio.timeout(STORE_PATIENCE):
-                outcome = await house.store.admit(new)
+                outcome = await self._store.admit(new)
         except TimeoutError:
-            return self._refused(incoming, "store-late")
+            return self._refused(incoming, route, "store-late")
         except StoreError:
-            return self._refused(incoming, "store")
+            return self._refused(incoming, route, "store")
         finally:
             self._admitting -= 1
         match outcome:
             case Known():
                 return Refuse.ENDED if outcome.call.ended else Refuse.LOST
             case NoUserFree():
-                return self._refused(incoming, "no-user")
+                waiting = self._wait(incoming, route) if new.candidates else None
+                return waiting or self._refused(incoming, route, "no-user")
             case Admitted():
-                record.user_id = outcome.user_id
-                self._begin(record, ticket, tasks)
+                bridge = self._bridge(record, route, outcome.user_id)
+                self._begin(bridge, ticket, tasks)
                 return Connect(ticket.document)
 
-    def _begin(self, record: CallRecord, ticket: Ticket, tasks: asyncio.TaskGroup) -> None:
-        bridge = Bridge(record, self._make_agent(UserId(record.user_id)), self._house)
+    def _wait(self, incoming: Incoming, route: Route) -> Wait | None:
+        """Let the caller hold the line for a user; None once the time for that is over."""
+        now = self._clock.wall()
+        # no more than the carrier's own word is kept of who waits: any replica can go on with it
+        since = now if incoming.waiting_since is None else min(incoming.waiting_since, now)
+        waited = now - since
+        left = route.wait_seconds - waited
+        if left < 1:
+            return None
+        step = min(WAIT_STEP, int(left))
+        again = waited >= WAIT_WORDS and waited % WAIT_WORDS < step
+        speak = again or incoming.waiting_since is None
+        return Wait(since, step, speak)
+
+    def _bridge(self, record: CallRecord, route: Route, leased: UserId) -> Bridge:
+        return Bridge(record, route.agent(record, leased), route.house)
+
+    def _begin(self, bridge: Bridge, ticket: Ticket, tasks: asyncio.TaskGroup) -> None:
+        record = bridge.record
         self._calls[record.call_sid] = bridge
         self._tickets.keep(record.call_sid, ticket)
         task = tasks.create_task(self._hold(bridge), name=f"call {record.call_sid}")
@@ -182,7 +217,7 @@ class Switchboard:
 
     async def _hold(self, bridge: Bridge) -> None:
         """One call to its end; what breaks in it stays in it."""
-        metrics, record = self._house.metrics, bridge.record
+        metrics, record = self._metrics, bridge.record
         metrics.calls_active.inc()
         try:
             await bridge.run()
@@ -200,12 +235,17 @@ class Switchboard:
             self._held.pop(record.call_sid, None)
             self._tickets.drop(record.call_sid)
 
-    def _refused(self, incoming: Incoming, why: str) -> Answer:
-        fact(_log, "call.refused", why=why, call_sid=incoming.call_sid)
-        self._house.metrics.calls_total.labels(
-            direction=incoming.direction, end_reason="rejected"
+    def _refused(self, incoming: Incoming, route: Route | None, why: str) -> Answer:
+        overflow = None if route is None else route.overflow
+        fact(_log, "call.refused", why=why, call_sid=incoming.call_sid, overflow=overflow)
+        self._metrics.calls_total.labels(
+            direction=incoming.direction, end_reason="overflow" if overflow else "rejected"
         ).inc()
-        return Refuse.BUSY
+        if route is None:
+            return Refuse.UNROUTED
+        if overflow:
+            return HandOver(overflow)
+        return Refuse.BUSY if incoming.waiting_since is None else Refuse.WAITED
 
     # ------------------------------------------------------------ the carrier's stream
 
@@ -228,11 +268,11 @@ class Switchboard:
         return bridge
 
     async def _store_spent(self, token: str) -> None:
-        await self._house.store.use_token(token_digest(token), self._house.clock.wall())
+        await self._store.use_token(token_digest(token), self._clock.wall())
 
     async def _store_renewed(self, sid: CallSid, ticket: Ticket) -> None:
-        expires = self._house.clock.wall() + self._options.token_seconds
-        await self._house.store.renew_token(sid, ticket.digest, expires, ticket.document)
+        expires = self._clock.wall() + self._options.token_seconds
+        await self._store.renew_token(sid, ticket.digest, expires, ticket.document)
 
     async def _soon(self, work: Coroutine[None, None, None], name: str) -> None:
         """Have the store told about a live call; a late store does not make its caller wait."""
@@ -268,7 +308,7 @@ class Switchboard:
         """A line that says nothing at all is a line that is gone."""
         while True:
             await asyncio.sleep(1.0)
-            now = self._house.clock.now()
+            now = self._clock.now()
             for bridge in list(self._calls.values()):
                 if bridge.line_silent(now, LINE_SILENCE):
                     fact(
@@ -292,7 +332,7 @@ class Switchboard:
         await self._wait_idle(CLOSING_SECONDS)
 
     async def _wait_idle(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
-        clock = self._house.clock
+        clock = self._clock
         until = clock.now() + seconds
         while self._busy and clock.now() < until and not (hurry and hurry.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(min(0.1, max(0.0, until - clock.now())))

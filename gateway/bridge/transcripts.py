@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from itertools import count
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -40,12 +41,10 @@ class Transcripts:
 
     def __init__(
         self,
-        reader: Reader,
         store: CallStore,
         clock: Clock,
         chance: random.Random | None = None,
     ) -> None:
-        self._reader = reader
         self._store = store
         self._clock = clock
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
@@ -69,11 +68,13 @@ class Transcripts:
         self._tasks = None
         await self._closing.aclose()
 
-    def take(self, call_sid: CallSid, user: UserId, conversation: ConversationId) -> None:
+    def take(
+        self, reader: Reader, call_sid: CallSid, user: UserId, conversation: ConversationId
+    ) -> None:
         """Fetch the transcript of this settled call; its record is whole by now."""
         if self._tasks is None:
             return  # the process is ending; the record says `pending`
-        work = self._keep(call_sid, user, conversation)
+        work = self._keep(reader, call_sid, user, conversation)
         task = self._tasks.create_task(work, name=f"transcript {call_sid}")
         self._open.add(task)
         task.add_done_callback(self._open.discard)
@@ -83,23 +84,29 @@ class Transcripts:
         if self._open:
             await asyncio.wait(set(self._open), timeout=seconds)
 
-    async def _keep(self, call_sid: CallSid, user: UserId, conversation: ConversationId) -> None:
+    async def _keep(
+        self, reader: Reader, call_sid: CallSid, user: UserId, conversation: ConversationId
+    ) -> None:
         async with self._slots:
-            messages = await self._fetch(user, conversation)
+            messages, state = await self._fetch(reader, user, conversation)
         try:
-            await self._write(call_sid, messages)
+            await self._write(call_sid, messages, state)
         except StoreError:
             fact(_log, "transcript.not-kept", level=logging.WARNING, call_sid=call_sid)
         except Exception as error:  # noqa: BLE001 - one record nobody can read must not end the others
             fact(_log, "transcript.broken", level=logging.ERROR, exc=error, call_sid=call_sid)
 
-    async def _fetch(self, user: UserId, conversation: ConversationId) -> list[Message] | None:
-        """What was said; None when it cannot be had."""
+    async def _fetch(
+        self, reader: Reader, user: UserId, conversation: ConversationId
+    ) -> tuple[list[Message], str]:
+        """What was said, and the transcript's state: `fetched`, `none` or `failed`."""
         began = self._clock.now()
         for tries in count(1):
             try:
-                return await self._reader.messages(user, conversation)
+                return await reader.messages(user, conversation), "fetched"
             except AmigoError as error:
+                if error.status == HTTPStatus.NOT_FOUND:
+                    return [], "none"  # the API deletes a conversation in which nothing was said
                 pause = SCHEDULE.pause(
                     tries,
                     elapsed=self._clock.now() - began,
@@ -108,17 +115,17 @@ class Transcripts:
                 )
                 if pause is None or not (error.retryable or error.status is None):
                     fact(_log, "transcript.failed", level=logging.WARNING, status=error.status)
-                    return None
+                    return [], "failed"
                 await asyncio.sleep(pause)
         raise AssertionError("the schedule ends the loop")
 
-    async def _write(self, call_sid: CallSid, messages: list[Message] | None) -> None:
+    async def _write(self, call_sid: CallSid, messages: list[Message], state: str) -> None:
         call = await self._store.get(call_sid)
         if call is None:
             return
         record = dict(call.record)
-        record["transcript"] = [_line(message) for message in messages or ()]
-        record["transcript_state"] = "failed" if messages is None else "fetched"
+        record["transcript"] = [_line(message) for message in messages]
+        record["transcript_state"] = state
         reason = record.get("end_reason")
         await self._store.save(
             call_sid,

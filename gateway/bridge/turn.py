@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from audio.decode import VoiceDecoder
 from audio.errors import UnsupportedAudio
@@ -35,6 +35,8 @@ from gateway.log import fact
 
 _log = logging.getLogger(__name__)
 
+BEFORE_THE_TURN: Final = frozenset({"sign-in", "create-user", "users"})
+"""Operations that only prepare what was to be asked: when one fails, that was never asked."""
 DECODE_BYTES = 32_768
 """Sound decoded at a time: a reply in one huge piece must not hold up the frames of other calls."""
 
@@ -277,7 +279,7 @@ class Exchanges:
         if error.status is None:
             if reading.began:
                 return ev.Failure(ev.FailureKind.VOID)
-            asked = error.asked and error.operation != "sign-in"
+            asked = error.asked and error.operation not in BEFORE_THE_TURN
             return ev.Failure(ev.FailureKind.UNREACHABLE, asked=asked)
         finished = False
         if error.status == 409 and reading.turn.tries > 1 and self.conversation is not None:

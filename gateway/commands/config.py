@@ -22,11 +22,22 @@ def run(args: argparse.Namespace) -> int:
     """Print every setting; wrong ones raise `ConfigError`."""
     from gateway.settings import read_settings
 
-    entries = read_settings(config=args.config).entries()
+    effective = read_settings(config=args.config)
+    entries, routes = effective.entries(), effective.route_entries()
     if args.json:
-        print(json.dumps({"settings": [asdict(entry) for entry in entries]}, indent=2))
+        document: dict[str, object] = {"settings": [asdict(entry) for entry in entries]}
+        if routes:
+            document["routes"] = {
+                number: [asdict(entry) for entry in own] for number, own in routes.items()
+            }
+        print(json.dumps(document, indent=2))
         return 0
     rows = [(entry.variable, _text(entry.value), entry.source) for entry in entries]
+    rows += [
+        (f"{number} {entry.key}", _text(entry.value), entry.source)
+        for number, own in routes.items()
+        for entry in own
+    ]
     name_width = max(len(name) for name, _, _ in rows)
     value_width = max(len(value) for _, value, _ in rows)
     for name, value, source in rows:

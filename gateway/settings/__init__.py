@@ -1,7 +1,7 @@
 """Every option of the gateway: environment first, then the TOML file, then defaults."""
 
 from gateway.settings.load import Effective, Entry, load_settings, read_settings
-from gateway.settings.model import BargeIn, Playback, Settings, Silence, TurnTaking
+from gateway.settings.model import BargeIn, Playback, Route, Settings, Silence, TurnTaking
 from gateway.settings.options import OPTIONS, Option
 from gateway.settings.rules import Needs
 
@@ -13,6 +13,7 @@ __all__ = [
     "Needs",
     "Option",
     "Playback",
+    "Route",
     "Settings",
     "Silence",
     "TurnTaking",

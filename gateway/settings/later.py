@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 LATER: Final = {
-    "AMIGO_ADMIN_USER_ID": "users per caller are not part of this version; use identity fixed or pool",
-    "AMIGO_NEW_USER_ROLE": "users per caller are not part of this version; use identity fixed or pool",
-    "GATEWAY_IDENTITY_SECRET": "users per caller are not part of this version; use identity fixed or pool",
     "GATEWAY_RETENTION_DAYS": "nothing is deleted by this version; unset it and delete old records yourself",
     "GATEWAY_BUNDLES_DIR": "call bundles are not part of this version; unset it",
-    "GATEWAY_ROUTES": "routes by dialled number are not part of this version; run one gateway per service",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "traces are not part of this version; unset it for this process",
 }
 """Variable and what to say when it is set."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.errors import BadSetting, ConfigError
-from gateway.settings.model import TABLES, Settings
-from gateway.settings.options import BY_PATH, OPTIONS, Option
-from gateway.settings.rules import Needs, broken_rules
-from gateway.settings.sources import Given, Origin, gather
+from gateway.settings.model import TABLES, Route, Settings
+from gateway.settings.options import BY_PATH, BY_VARIABLE, OPTIONS, Option
+from gateway.settings.routes import RouteText, key_of, read_routes
+from gateway.settings.rules import Needs, broken_route_rules, broken_rules
+from gateway.settings.sources import Gathered, Given, Origin, gather
+from gateway.settings.values import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +27,7 @@ DOTENV: Final = Path(".env")
 MASK: Final = "********"
 CREDENTIALS: Final = re.compile("//[^/@]*@")
 """User name and password in an address: they must not be repeated in a message."""
+SOURCE: Final = Origin.ROUTES.value
 LONGEST_SHOWN: Final = 80
 """Characters of a wrong value that a message repeats."""
 
@@ -67,9 +70,23 @@ class Effective:
 
     settings: Settings
     given: Mapping[Option, Given]
+    routes: tuple[RouteText, ...] = ()
 
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entry(option) for option in OPTIONS)
+
+    def route_entries(self) -> dict[str, tuple[Entry, ...]]:
+        """What each route sets itself, by number."""
+        return {
+            text.number: (
+                *(_own_entry(text, route, option) for option in text.given),
+                *(
+                    Entry(f"GATEWAY_ROUTES {text.number}", key, getattr(route, key), SOURCE, "")
+                    for key in text.targets
+                ),
+            )
+            for text, route in zip(self.routes, self.settings.routes, strict=True)
+        }
 
     def _entry(self, option: Option) -> Entry:
         given = self.given.get(option)
@@ -117,14 +134,62 @@ def read_settings(
         config=config,
     )
     settings, wrong = _validate(gathered.given.values())
+    routes = _routes(settings, gathered)
+    named = {variable for route in routes for variable in route.variables}
     problems = [
         *gathered.problems,
+        *(one for name, one in gathered.strange.items() if name not in named),
         *(_problem(gathered.given[option], error) for option, error in wrong.items()),
-        *broken_rules(settings, needs, gathered.faulty | {option.path for option in wrong}),
     ]
+    settings = settings.model_copy(
+        update={"routes": tuple(_route(route, gathered, needs, problems) for route in routes)}
+    )
+    wrong_paths = gathered.faulty | {option.path for option in wrong}
+    problems += broken_rules(settings, needs, wrong_paths)
     if problems:
-        raise ConfigError(problems)
-    return Effective(settings, gathered.given)
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return Effective(settings, gathered.given, tuple(routes))
+
+
+def _routes(settings: Settings, gathered: Gathered) -> list[RouteText]:
+    if settings.gateway_routes is None:
+        return []
+    try:
+        return list(read_routes(settings.gateway_routes, gathered.variables))
+    except ValueError as error:
+        gathered.problems.append(
+            BadSetting("GATEWAY_ROUTES", f"{str(settings.gateway_routes)!r} {error}")
+        )
+        return []
+
+
+def _route(text: RouteText, gathered: Gathered, needs: Needs, problems: list[BadSetting]) -> Route:
+    """Validate one route; what is wrong with it alone is added to the problems."""
+    given = text.over(gathered.given)
+    settings, wrong = _validate(given.values())
+    problems += text.problems
+    problems += (
+        _problem(text.given[option], e) for option, e in wrong.items() if option in text.given
+    )
+    targets = {}
+    for key, value in text.targets.items():
+        try:
+            targets[key] = TypeAdapter(Target).validate_python(value)
+        except ValidationError as error:
+            sentence = _sentence(error.errors(include_url=False)[0])
+            problems.append(BadSetting(text.name(key), f"{_excerpt(value)} {sentence}"))
+    if not text.problems:
+        faulty = gathered.faulty | {option.path for option in wrong}
+        for rule in broken_route_rules(settings, needs, faulty):
+            problems.append(_of_route(text, rule))
+    return Route(number=text.number, settings=settings, **targets)
+
+
+def _of_route(text: RouteText, broken: BadSetting) -> BadSetting:
+    option = BY_VARIABLE[broken.name]
+    key = key_of(broken.name) if len(option.path) == 1 else option.key
+    # no variable of the process stands for a route's key
+    return BadSetting(text.name(key), broken.problem.replace(f" (or {broken.name}_FILE)", ""))
 
 
 def shown(option: Option, value: object) -> object:
@@ -141,6 +206,16 @@ def shown(option: Option, value: object) -> object:
         case float() if value.is_integer():
             value = int(value)
     return value
+
+
+def _own_entry(text: RouteText, route: Route, option: Option) -> Entry:
+    return Entry(
+        variable=f"GATEWAY_ROUTES {text.number}",
+        key=key_of(option.variable) if len(option.path) == 1 else option.key,
+        value=shown(option, _value(route.settings, option)),
+        source=SOURCE,
+        description=option.description,
+    )
 
 
 def _value(settings: Settings, option: Option) -> object:
@@ -181,10 +256,13 @@ def _problem(given: Given, detail: ErrorDetails) -> BadSetting:
     sentence = _sentence(detail)
     if given.option.secret:
         return BadSetting(given.name, sentence)
-    text = CREDENTIALS.sub("//***@", repr(given.value))
-    if len(text) > LONGEST_SHOWN:
-        text = text[:LONGEST_SHOWN] + "..."
-    return BadSetting(given.name, f"{text} {sentence}")
+    return BadSetting(given.name, f"{_excerpt(given.value)} {sentence}")
+
+
+def _excerpt(value: object) -> str:
+    """A wrong value, fit for a message."""
+    text = CREDENTIALS.sub("//***@", repr(value))
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 
 def _sentence(detail: ErrorDetails) -> str:

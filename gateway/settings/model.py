@@ -30,10 +30,13 @@ from gateway.settings.values import (
     Secrets,
     ServiceId,
     StoreUrl,
+    Target,
     UserPool,
     WebAddress,
     Word,
 )
+
+DEFAULT_ROUTE: Final = "default"
 
 
 class _Table(BaseModel):
@@ -137,6 +140,12 @@ class Settings(_Table):
     amigo_user_pool: UserPool = Field(
         (), description="users leased to calls, for identity pool (comma list)"
     )
+    amigo_admin_user_id: Word = Field(
+        "", description="user who creates users, for identity per-caller"
+    )
+    amigo_new_user_role: Word = Field(
+        "DefaultUserRole", description="role of users created for callers"
+    )
     amigo_service_id: ServiceId = Field("", description="service that answers (24 hex digits)")
     amigo_version_set: Word = Field("release", description="service version set")
     amigo_api_revision: Literal["auto", "2025-06", "2026-04"] = Field(
@@ -193,7 +202,21 @@ class Settings(_Table):
         600.0, ge=0, le=86_400, description="after SIGTERM, how long live calls may go on"
     )
     gateway_identity: Identity = Field(
-        "fixed", description="whose conversation: fixed (one call at a time) or pool (leased users)"
+        "fixed",
+        description="whose conversation: fixed (one call at a time), pool (leased users) "
+        "or per-caller (a user for each number)",
+    )
+    gateway_identity_secret: OptionalSecret = Field(
+        None, repr=False, description="keys the digest of a caller's number, for per-caller"
+    )
+    gateway_busy_wait_seconds: Seconds = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="how long a caller may hold the line for a free user; 0: busy",
+    )
+    gateway_routes: Path | None = Field(
+        None, description="TOML file: dialled number to organization, service, manner (routes)"
     )
     gateway_reconnect_seconds: Seconds = Field(
         10.0,
@@ -201,6 +224,9 @@ class Settings(_Table):
         le=600,
         description="how long an orphaned conversation waits for its caller; "
         "no effect yet, callers are not re-connected",
+    )
+    gateway_rating: bool = Field(
+        default=False, description="ask for a rating by keypad when the agent has ended the call"
     )
     gateway_recordings_dir: Path | None = Field(
         None, description="stereo WAV per call (caller left, agent right)"
@@ -216,11 +242,37 @@ class Settings(_Table):
     silence: Silence = Silence()
     playback: Playback = Playback()
 
+    routes: tuple[Route, ...] = ()
+    """What the file named by `gateway_routes` says; no option of its own."""
+
     def secrets(self) -> tuple[str, ...]:
         """Every secret value of this tree, for the log's last net."""
-        one = (self.amigo_api_key, self.gateway_admin_token or "")
+        one = (self.amigo_api_key, self.gateway_admin_token, self.gateway_identity_secret)
         many = (*self.twilio_auth_token, *self.twilio_signature_keys)
-        return tuple(secret for secret in (*one, *many) if secret)
+        theirs = (secret for route in self.routes for secret in route.settings.secrets())
+        return tuple({secret for secret in (*one, *many, *theirs) if secret})
+
+    @property
+    def answers_itself(self) -> bool:
+        """Whether numbers without a route are answered by this tree's own service."""
+        has_default = any(route.number == DEFAULT_ROUTE for route in self.routes)
+        return not has_default and (not self.routes or bool(self.amigo_service_id))
+
+
+class Route(_Table):
+    """How calls to one number are answered."""
+
+    number: str
+    """E.164, a `sip:` address, or `default`."""
+    settings: Settings
+    """Everything, inherited where the route says nothing."""
+    overflow: Target | None = None
+    """Who gets a call that cannot be taken."""
+    transfer: Target | None = None
+    """Who gets a call that the agent hands over; kept for a later version."""
+
+
+Settings.model_rebuild()
 
 
 TABLES: Final[dict[str, type[BaseModel]]] = {

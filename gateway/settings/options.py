@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+NO_OPTIONS: Final = frozenset({"routes"})
+"""Fields of the tree that come from elsewhere."""
+
 Path = tuple[str, ...]
 """Where an option stands in the tree: `("gateway_port",)` or `("silence", "prompts")`."""
 
@@ -45,6 +48,8 @@ def _options(model: type[BaseModel], above: Path = ()) -> Iterator[Option]:
     for name, field in model.model_fields.items():
         if not above and name in TABLES:
             yield from _options(TABLES[name], (name,))
+            continue
+        if not above and name in NO_OPTIONS:
             continue
         secret = Mark.SECRET in field.metadata
         yield Option(

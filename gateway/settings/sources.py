@@ -40,6 +40,7 @@ class Origin(Enum):
     TOML = "file"
     DOTENV = ".env"
     ENVIRONMENT = "env"
+    ROUTES = "routes file"
     SECRET_FILE = "secret file"  # noqa: S105 - a label
     OPTION = "option"
 
@@ -63,6 +64,10 @@ class Gathered:
     problems: list[BadSetting]
     faulty: set[tuple[str, ...]]
     """Paths of options that were meant to be set, but could not be read."""
+    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    """The environment, `.env` included: the routes file names variables of its own."""
+    strange: dict[str, BadSetting] = field(default_factory=dict)
+    """Variables that look like misspelt ones of ours."""
 
     def add(self, given: Given) -> None:
         self.given[given.option] = given
@@ -100,6 +105,7 @@ def gather(
 def _read_environment(gathered: Gathered, values: Mapping[str, str], origin: Origin) -> None:
     """Take our variables; an empty one counts as not set (compose files leave such lines behind)."""
     here = f" (in {origin.value})" if origin is Origin.DOTENV else ""
+    gathered.variables.update(values)
     for option in OPTIONS:
         value = values.get(option.variable, "")
         file_name = values.get(option.variable + FILE_SUFFIX, "") if option.file_allowed else ""
@@ -126,9 +132,11 @@ def _refuse_unknown_variable(gathered: Gathered, name: str, here: str) -> None:
     if not name.startswith(OUR_PREFIXES) or SERVICE_LINK.fullmatch(name):
         return
     ours = name.startswith("GATEWAY_") and "__" in name
-    nearest = _nearest(name, [*BY_VARIABLE, *LATER], 0.0 if ours else CLOSE_ENOUGH)
+    nearest = nearest_name(name, [*BY_VARIABLE, *LATER], 0.0 if ours else CLOSE_ENOUGH)
     if nearest:
-        gathered.refuse(name + here, f"is not a setting; did you mean {nearest}?")
+        gathered.strange[name] = BadSetting(
+            name + here, f"is not a setting; did you mean {nearest}?"
+        )
 
 
 def _is_file_variable(name: str) -> bool:
@@ -139,18 +147,25 @@ def _is_file_variable(name: str) -> bool:
 def _read_secret_file(gathered: Gathered, option: Option, file_name: str) -> None:
     name = option.variable + FILE_SUFFIX
     try:
-        with Path(file_name).open("rb") as file:
-            raw = file.read(MAX_SECRET_BYTES)
-        value = raw.decode().strip()
-    except OSError as error:
-        gathered.refuse(name, f"cannot read {file_name!r}: {error.strerror or error}", option)
-    except UnicodeDecodeError:
-        gathered.refuse(name, f"{file_name!r} is not a text file", option)
+        value = secret_in(file_name)
+    except ValueError as error:
+        gathered.refuse(name, str(error), option)
     else:
-        if value:
-            gathered.add(Given(option, value, name, Origin.SECRET_FILE))
-        else:
-            gathered.refuse(name, f"{file_name!r} is empty", option)
+        gathered.add(Given(option, value, name, Origin.SECRET_FILE))
+
+
+def secret_in(file_name: str) -> str:
+    """Return the secret a file holds; `ValueError` says why there is none."""
+    try:
+        with Path(file_name).open("rb") as file:
+            value = file.read(MAX_SECRET_BYTES).decode().strip()
+    except OSError as error:
+        raise ValueError(f"cannot read {file_name!r}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file_name!r} is not a text file") from None
+    if not value:
+        raise ValueError(f"{file_name!r} is empty")
+    return value
 
 
 def _dotenv_values(gathered: Gathered, path: Path) -> dict[str, str]:
@@ -175,15 +190,22 @@ def _dotenv_values(gathered: Gathered, path: Path) -> dict[str, str]:
 # ---------------------------------------------------------------- TOML
 
 
-def _read_toml(gathered: Gathered, path: Path) -> None:
+def toml_in(path: Path) -> dict[str, object]:
+    """Return what a TOML file holds; `ValueError` says why it cannot be read."""
     try:
         with path.open("rb") as file:
-            document = tomllib.load(file)
+            return tomllib.load(file)
     except OSError as error:
-        gathered.refuse(str(path), f"cannot be read: {error.strerror or error}")
-        return
+        raise ValueError(f"cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        gathered.refuse(str(path), f"is not valid TOML: {error}")
+        raise ValueError(f"is not valid TOML: {error}") from None
+
+
+def _read_toml(gathered: Gathered, path: Path) -> None:
+    try:
+        document = toml_in(path)
+    except ValueError as error:
+        gathered.refuse(str(path), str(error))
         return
     known = {option.key: option for option in OPTIONS}
     for key, value in document.items():
@@ -203,17 +225,17 @@ def _take_toml(
     option = known.get(key)
     if option is None:
         later = LATER.get(key.upper()) or LATER.get(f"GATEWAY_{key.upper()}")
-        nearest = _nearest(key.lower(), [*known, *TABLES], 0.0)
+        nearest = nearest_name(key.lower(), [*known, *TABLES], 0.0)
         gathered.refuse(name, later or f"is not a setting; did you mean {nearest}?")
     elif option.secret:
         files = f"{option.variable} or {option.variable}{FILE_SUFFIX}"
         problem = f"is a secret and has no place in this file; set {files} instead"
         gathered.refuse(name, problem, option)
     else:
-        gathered.add(Given(option, _listed(value), name, Origin.TOML))
+        gathered.add(Given(option, listed(value), name, Origin.TOML))
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """TOML arrays stand for our comma lists, tables for name=value pairs."""
     match value:
         case list():
@@ -224,6 +246,6 @@ def _listed(value: object) -> object:
             return value
 
 
-def _nearest(name: str, known: Iterable[str], cutoff: float) -> str | None:
+def nearest_name(name: str, known: Iterable[str], cutoff: float) -> str | None:
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return matches[0] if matches else None

@@ -88,6 +88,13 @@ def _account_sid(value: str) -> str:
     return value
 
 
+def _target(value: str) -> str:
+    """Whom a call can be handed to."""
+    if not re.fullmatch(r"\+[1-9]\d{6,14}|sips?:[^\s@<>\"']+@[^\s@<>\"']+", value):
+        raise ValueError("is neither a number like +15550001111 nor an address like sip:desk@host")
+    return value
+
+
 def _comma_list(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -152,12 +159,6 @@ def _engine(value: object) -> object:
     return name
 
 
-def _identity(value: object) -> object:
-    if value == "per-caller":
-        raise ValueError("is not part of this version; use fixed or pool")
-    return value
-
-
 Milliseconds = Annotated[int, BeforeValidator(_number_not_truth)]
 Count = Annotated[int, BeforeValidator(_number_not_truth)]
 Number = Annotated[float, BeforeValidator(_number_not_truth), BeforeValidator(_finite)]
@@ -173,6 +174,7 @@ Secrets = Annotated[
     BeforeValidator(_comma_list),
     Mark.SECRET,
 ]
+Target = Annotated[str, AfterValidator(_target)]
 PublicAddress = Annotated[str, AfterValidator(_public_address)]
 ServiceId = Annotated[str, AfterValidator(_service_id)]
 AccountSid = Annotated[str, AfterValidator(_account_sid)]
@@ -181,6 +183,6 @@ UserPool = Annotated[tuple[Word, ...], BeforeValidator(_comma_list), AfterValida
 Query = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_query)]
 Port = Annotated[Count, BeforeValidator(_port)]
 Engine = Annotated[Literal["webrtc"], BeforeValidator(_engine)]
-Identity = Annotated[Literal["fixed", "pool"], BeforeValidator(_identity)]
+Identity = Literal["fixed", "pool", "per-caller"]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["json", "text"], BeforeValidator(_lower)]

@@ -38,7 +38,7 @@ from gateway.simulator.webhook import CallFailed, Webhooks
 from gateway.simulator.wire import StreamWriter
 
 MAX_DOCUMENTS: Final = 10
-"""A call that is redirected more often goes in circles."""
+"""A call that is redirected more often, with no time passing, goes in circles."""
 
 
 async def place_call(
@@ -155,7 +155,9 @@ class _Call:
         )
 
     async def _follow(self, document: Document) -> None:
-        for _ in range(MAX_DOCUMENTS):
+        at_once = 0
+        while at_once < MAX_DOCUMENTS:
+            at_once = 0 if _takes_time(document) else at_once + 1
             for flaw in document.flaws:
                 self._witness.judge.note("S35", flaw, self._at_ms(), kind=flaw)
             following = await self._perform(document)
@@ -195,7 +197,14 @@ class _Call:
                     self._note("the carrier plays a recording")
                 case Pause(seconds):
                     self._note(f"the carrier pauses {seconds:g} s")
+                    await self._pause(seconds)
         return None
+
+    async def _pause(self, seconds: float) -> None:
+        """Let the time pass; the caller may hang up meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.hang_up.wait()
 
     async def _stream(self, verb: ConnectStream) -> LineEnd:
         url, headers = self._webhooks.socket(verb.url)
@@ -264,6 +273,14 @@ class _Call:
     def _at_ms(self) -> int:
         began = self._stream_began
         return 0 if began is None else round((self._clock.now() - began) * 1000)
+
+
+def _takes_time(document: Document) -> bool:
+    """Whether the caller spends time in this document: a loop of such ones is a queue, no circle."""
+    return any(
+        isinstance(verb, ConnectStream) or (isinstance(verb, Pause) and verb.seconds >= 1)
+        for verb in document.verbs
+    )
 
 
 def _farewell(end: LineEnd) -> str:

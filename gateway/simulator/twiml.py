@@ -60,7 +60,7 @@ class Play:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """`<Pause>`; noted, not waited for here."""
+    """`<Pause>`: nothing is said for so long."""
 
     seconds: float
 

@@ -34,7 +34,8 @@ class NewCall:
     organization: str
     service_id: str
     candidates: tuple[UserId, ...]
-    """Users one of whom is to be leased; the first is preferred where none was ever used."""
+    """Users, or callers standing for one, of whom one is to be leased; the first is preferred
+    where none was ever used."""
     replica: str
     token_digest: str
     """Digest of the media socket's token; the token itself is never stored."""
@@ -52,6 +53,8 @@ class StoredCall:
     call_sid: CallSid
     account_sid: str
     user_id: UserId
+    """Whom the call was leased: a user, or a caller whose user is found while the call begins."""
+    route: str
     organization: str
     service_id: str
     conversation_id: ConversationId | None
@@ -127,6 +130,18 @@ class CallStore(Protocol):
 
     async def release_user(self, call_sid: CallSid) -> None:
         """End the call's lease; no effect where it has none, or the user is leased to another by now."""
+        ...
+
+    async def user_of(self, organization: str, caller: str) -> UserId | None:
+        """Return the user kept for this caller."""
+        ...
+
+    async def keep_user(self, organization: str, caller: str, user: UserId) -> UserId:
+        """Keep the user made for this caller; one kept before stays, and is returned."""
+        ...
+
+    async def forget_user(self, organization: str, caller: str, user: UserId) -> None:
+        """Drop this user of the caller, who is gone from the API; another kept by now stays."""
         ...
 
     async def heartbeat(self, replica: str, now: float) -> None:

@@ -65,6 +65,16 @@ STEPS: Final[tuple[Step, ...]] = (
         "CREATE TABLE replicas (replica TEXT PRIMARY KEY, beat REAL NOT NULL) WITHOUT ROWID",
         "CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    (
+        """
+        CREATE TABLE callers (
+          organization TEXT NOT NULL,
+          caller TEXT NOT NULL,
+          user_id TEXT NOT NULL,
+          PRIMARY KEY (organization, caller)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 
 

@@ -125,6 +125,30 @@ def release_user(connection: sqlite3.Connection, call_sid: CallSid, now: float) 
     connection.execute(statement, (now, call_sid))
 
 
+# ---------------------------------------------------------------- users of callers
+
+
+def user_of(connection: sqlite3.Connection, organization: str, caller: str) -> UserId | None:
+    statement = "SELECT user_id FROM callers WHERE organization = ? AND caller = ?"
+    row = connection.execute(statement, (organization, caller)).fetchone()
+    return None if row is None else UserId(row["user_id"])
+
+
+def keep_user(
+    connection: sqlite3.Connection, organization: str, caller: str, user: UserId
+) -> UserId:
+    statement = "INSERT INTO callers VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    connection.execute(statement, (organization, caller, user))
+    return user_of(connection, organization, caller) or user
+
+
+def forget_user(
+    connection: sqlite3.Connection, organization: str, caller: str, user: UserId
+) -> None:
+    statement = "DELETE FROM callers WHERE organization = ? AND caller = ? AND user_id = ?"
+    connection.execute(statement, (organization, caller, user))
+
+
 # ---------------------------------------------------------------- one call
 
 
@@ -247,6 +271,7 @@ def _stored(row: sqlite3.Row) -> StoredCall:
         call_sid=CallSid(row["call_sid"]),
         account_sid=row["account_sid"],
         user_id=UserId(row["user_id"]),
+        route=row["route"],
         organization=row["organization"],
         service_id=row["service_id"],
         conversation_id=None if conversation is None else ConversationId(conversation),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.clock import Clock
-    from gateway.ids import CallSid, ConversationId
+    from gateway.ids import CallSid, ConversationId, UserId
     from gateway.store.port import Admitted, Known, NewCall, NoUserFree, StoredCall
 
 BUSY_SECONDS: Final = 5.0
@@ -80,6 +80,15 @@ class SqliteStore:
     async def release_user(self, call_sid: CallSid) -> None:
         now = self._clock.wall()
         await self._write(lambda c: sql.release_user(c, call_sid, now))
+
+    async def user_of(self, organization: str, caller: str) -> UserId | None:
+        return await self._read(lambda c: sql.user_of(c, organization, caller))
+
+    async def keep_user(self, organization: str, caller: str, user: UserId) -> UserId:
+        return await self._write(lambda c: sql.keep_user(c, organization, caller, user))
+
+    async def forget_user(self, organization: str, caller: str, user: UserId) -> None:
+        await self._write(lambda c: sql.forget_user(c, organization, caller, user))
 
     async def heartbeat(self, replica: str, now: float) -> None:
         await self._write(lambda c: sql.heartbeat(c, replica, now))

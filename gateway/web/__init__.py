@@ -28,6 +28,7 @@ class Doors:
     markup: Answer
     make_wire: Callable[[], Wire]
     account_sid: str
+    public_url: str
     admin_token: str | None
 
 
@@ -40,7 +41,12 @@ def make_web(doors: Doors) -> web.Application:
     app[keys.LIVE_RECORDS] = doors.switchboard.live_record
     app[keys.READINESS] = lambda: _reasons(doors.switchboard)
     app[webhooks.DESK] = webhooks.Desk(
-        doors.switchboard, doors.signatures, doors.markup, doors.make_wire, doors.account_sid
+        doors.switchboard,
+        doors.signatures,
+        doors.markup,
+        doors.make_wire,
+        doors.account_sid,
+        doors.public_url,
     )
     for module in (webhooks, media, health, api):
         module.add_routes(app)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from aiohttp import web
 
-from gateway.bridge.answers import Connect, Incoming, Refuse
+from gateway.bridge.answers import Answer as Decision
+from gateway.bridge.answers import Connect, HandOver, Incoming, Refuse, Wait
 from gateway.bridge.switchboard import Switchboard
 from gateway.carriers import Answer, Signatures, Wire
 from gateway.ids import CallSid
@@ -22,10 +24,14 @@ FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MARKUP_TYPE: Final = "text/xml"
 FINAL_STATUSES: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """`CallStatus` of a call that is over (status callback documentation)."""
+SINCE: Final = "waiting_since"
+"""Query parameter that a caller who waits for a free user comes back with; wall seconds."""
 SID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 """Names of calls become file names and parts of URLs; carriers alike use hex digits or UUIDs."""
 
 APOLOGY: Final = "We are sorry, this call cannot be connected right now. Please call again later."
+BUSY: Final = "We are sorry, all our lines are busy. Please call again later."
+ON_HOLD: Final = "All our lines are busy. Please hold the line."
 CUT_OFF: Final = "We are sorry, the connection was lost. Please call again."
 
 
@@ -39,6 +45,8 @@ class Desk:
     markup: Answer
     make_wire: Callable[[], Wire]
     account_sid: str
+    public_url: str
+    """How the carrier reaches us, without a slash at its end."""
 
 
 DESK: Final = web.AppKey("DESK", Desk)
@@ -69,6 +77,7 @@ async def voice(request: web.Request) -> web.Response:
         direction=_direction(form.get("Direction", "")),
         caller=form.get("From", ""),
         called=form.get("To", ""),
+        waiting_since=_wall_time(request.query.get(SINCE, "")),
     )
     fact(_log, "call.asked", call_sid=sid, caller=incoming.caller)
     try:
@@ -76,15 +85,32 @@ async def voice(request: web.Request) -> web.Response:
     except Exception as error:  # noqa: BLE001 - anything but markup is the carrier's "application error"
         fact(_log, "webhook.failed", level=logging.ERROR, exc=error)
         return _markup(desk.markup.say_and_hangup(APOLOGY))
-    if isinstance(answer, Connect):
-        return _markup(answer.document)
+    return _markup(_document(desk, answer))
+
+
+def _document(desk: Desk, answer: Decision) -> str:
+    markup = desk.markup
     match answer:
+        case Connect():
+            return answer.document
+        case HandOver():
+            return markup.dial(answer.target)
+        case Wait():
+            # signed by the carrier like all of the URL: nobody else can make a caller wait
+            url = f"{desk.public_url}/twilio/voice?{SINCE}={answer.since:.3f}"
+            return markup.hold(ON_HOLD if answer.speak else None, answer.seconds, url)
         case Refuse.BUSY:
-            return _markup(desk.markup.busy())
+            return markup.busy()
+        case Refuse.WAITED:
+            return markup.say_and_hangup(BUSY)
+        case Refuse.UNROUTED:
+            return markup.reject()
         case Refuse.ENDED:
-            return _markup(desk.markup.hangup())
+            return markup.hangup()
         case Refuse.LOST:
-            return _markup(desk.markup.say_and_hangup(CUT_OFF))
+            return markup.say_and_hangup(CUT_OFF)
+        case _:
+            assert_never(answer)
 
 
 async def connected(request: web.Request) -> web.Response:
@@ -138,6 +164,14 @@ async def _signed_form(request: web.Request) -> Mapping[str, str]:
         fact(_log, "webhook.unsigned", level=logging.WARNING, path=request.path)
         raise web.HTTPForbidden
     return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
+def _wall_time(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _direction(value: str) -> str:

@@ -67,9 +67,9 @@ class Library:
 
 def fetch(library: Library, shelf: Shelf, calls: int = 1) -> dict[str, Any]:
     async def work() -> None:
-        async with Transcripts(library, shelf, LoopClock()) as transcripts:  # type: ignore[arg-type]
+        async with Transcripts(shelf, LoopClock()) as transcripts:  # type: ignore[arg-type]
             for _ in range(calls):
-                transcripts.take(SID, USER, CID)
+                transcripts.take(library, SID, USER, CID)
             await transcripts.wait_fetched(500)
 
     run_virtual(work())
@@ -138,10 +138,10 @@ def test_a_store_that_is_down_costs_the_transcript_only(prepare: Callable[[Shelf
 def test_leaving_stops_what_is_under_way():
     async def work() -> int:
         library = Library([SAID])
-        async with Transcripts(library, Shelf(), LoopClock()) as transcripts:  # type: ignore[arg-type]
-            transcripts.take(SID, USER, CID)
+        async with Transcripts(Shelf(), LoopClock()) as transcripts:  # type: ignore[arg-type]
+            transcripts.take(library, SID, USER, CID)
             await asyncio.sleep(0.01)
-        transcripts.take(SID, USER, CID)
+        transcripts.take(library, SID, USER, CID)
         return len(asyncio.all_tasks())
 
     assert run_virtual(work()) == 1

@@ -13,6 +13,8 @@ PROMISED = {
     "AMIGO_API_KEY_ID": "",
     "AMIGO_USER_ID": "",
     "AMIGO_USER_POOL": (),
+    "AMIGO_ADMIN_USER_ID": "",
+    "AMIGO_NEW_USER_ROLE": "DefaultUserRole",
     "AMIGO_SERVICE_ID": "",
     "AMIGO_VERSION_SET": "release",
     "AMIGO_API_REVISION": "auto",
@@ -33,6 +35,8 @@ PROMISED = {
     "GATEWAY_MAX_CALL_SECONDS": 3600,
     "GATEWAY_DRAIN_SECONDS": 600,
     "GATEWAY_IDENTITY": "fixed",
+    "GATEWAY_IDENTITY_SECRET": None,
+    "GATEWAY_ROUTES": None,
     "GATEWAY_RECONNECT_SECONDS": 10,
     "GATEWAY_RECORDINGS_DIR": None,
     "GATEWAY_INSECURE": False,
@@ -68,4 +72,5 @@ def test_secrets_are_those_that_sign_in_or_open_doors() -> None:
         "TWILIO_AUTH_TOKEN",
         "TWILIO_SIGNATURE_KEYS",
         "GATEWAY_ADMIN_TOKEN",
+        "GATEWAY_IDENTITY_SECRET",
     }

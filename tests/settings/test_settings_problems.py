@@ -195,12 +195,8 @@ def test_an_unknown_key_names_its_nearest(
 @pytest.mark.parametrize(
     "variable",
     [
-        "GATEWAY_ROUTES",
         "GATEWAY_RETENTION_DAYS",
         "GATEWAY_BUNDLES_DIR",
-        "GATEWAY_IDENTITY_SECRET",
-        "AMIGO_ADMIN_USER_ID",
-        "AMIGO_NEW_USER_ROLE",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
     ],
 )
@@ -213,7 +209,7 @@ def test_what_comes_later_is_refused_never_ignored(variable: str) -> None:
 
 
 def test_what_comes_later_is_refused_in_toml_too(tmp_path: Path) -> None:
-    lines = in_toml(tmp_path, "gateway_retention_days = 3\n[routes]\nx = 1\n")
+    lines = in_toml(tmp_path, "gateway_retention_days = 3\nbundles_dir = 'x'\n")
 
     assert all("this version" in line for line in lines)
     assert len(lines) == 2
@@ -222,7 +218,6 @@ def test_what_comes_later_is_refused_in_toml_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "instead"),
     [
-        ("GATEWAY_IDENTITY", "per-caller", "use fixed or pool"),
         ("GATEWAY_TURN_TAKING__VAD", "silero", "use webrtc"),
         ("GATEWAY_TURN_TAKING__VAD", "hybrid", "use webrtc"),
         ("GATEWAY_STORE_URL", "redis://localhost", "use sqlite:///PATH"),
@@ -264,6 +259,18 @@ def test_identity_pool_needs_a_pool_and_no_single_user() -> None:
     load_settings(environ=pool | {"AMIGO_USER_POOL": "a,b"}, dotenv=None, needs=Needs.SERVE)
 
 
+def test_users_per_caller_need_an_admin_and_a_secret_and_no_user() -> None:
+    own = {name: value for name, value in COMPLETE.items() if name != "AMIGO_USER_ID"}
+    own["GATEWAY_IDENTITY"] = "per-caller"
+
+    assert problems(own, Needs.SERVE) == [
+        "AMIGO_ADMIN_USER_ID: is required: GATEWAY_IDENTITY is per-caller",
+        "GATEWAY_IDENTITY_SECRET: is required: GATEWAY_IDENTITY is per-caller",
+    ]
+    given = {"AMIGO_ADMIN_USER_ID": "boss", "GATEWAY_IDENTITY_SECRET": "hush"}
+    load_settings(environ=own | given, dotenv=None, needs=Needs.SERVE)
+
+
 def test_options_that_do_not_fit_each_other_are_named() -> None:
     lines = problems(
         {
@@ -284,7 +291,7 @@ def test_everything_wrong_is_reported_at_once_one_line_each() -> None:
     environ = {name: value for name, value in COMPLETE.items() if name != "AMIGO_API_KEY"} | {
         "GATEWAY_PORT": "x",
         "GATEWAY_MAXCALLS": "1",
-        "GATEWAY_ROUTES": "routes.toml",
+        "GATEWAY_ROUTES": "no/routes.toml",
         "GATEWAY_TURN_TAKING__VAD": "silero",
         "GATEWAY_BARGE_IN__LOOKAHEAD_MS": "100",
         "GATEWAY_PLAYBACK__MESSAGE_MS": "200",

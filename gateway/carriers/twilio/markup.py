@@ -63,6 +63,34 @@ def busy() -> str:
     return str(response)
 
 
+def reject() -> str:
+    """Refuse the call as a number nobody answers. Only as the first answer."""
+    response = VoiceResponse()
+    response.reject(reason="rejected")
+    return str(response)
+
+
+def dial(target: str) -> str:
+    """Connect the caller to somebody else: a number in E.164, or a `sip:` address."""
+    response = VoiceResponse()
+    if target.startswith(("sip:", "sips:")):
+        response.dial().sip(_xml(target))
+    else:
+        response.dial(_xml(target))
+    response.hangup()
+    return str(response)
+
+
+def hold(text: str | None, seconds: int, url: str, language: str = "en-US") -> str:
+    """Say `text` if there is any, let `seconds` pass, and ask `url` what to do next."""
+    response = VoiceResponse()
+    if text is not None:
+        response.say(_xml(text), language=language)
+    response.pause(length=seconds)
+    response.redirect(_xml(url), method="POST")
+    return str(response)
+
+
 def say_and_hangup(text: str, language: str = "en-US") -> str:
     """Let Twilio's own voice say `text`, then end the call."""
     response = VoiceResponse()

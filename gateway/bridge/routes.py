@@ -1,0 +1,66 @@
+"""Which organization, service and manner answer a call: found by the number that was called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.bridge.house import House
+from gateway.bridge.identity import CallersAgent, Identity, is_caller
+from gateway.bridge.turn import Agent
+from gateway.call.record import CallRecord
+from gateway.ids import UserId
+from gateway.store import StoredCall
+
+DEFAULT: Final = "default"
+"""Name of the route of every number that has none of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One way to answer calls."""
+
+    name: str
+    """The number it answers, `default`, or empty for the settings' own."""
+    organization: str
+    service_id: str
+    identity: Identity
+    house: House
+    make_agent: Callable[[UserId], Agent]
+    overflow: str | None = None
+    """Who gets a call that we cannot take: a number in E.164, or a `sip:` address."""
+    wait_seconds: float = 0.0
+    """How long a caller may wait for a free user."""
+
+    def agent(self, record: CallRecord, leased: UserId) -> Agent:
+        """Who answers for the one who was leased; the record learns the user, at once or later."""
+        callers = self.identity.callers
+        if callers is None or not is_caller(leased):
+            record.user_id = leased
+            return self.make_agent(leased)
+
+        def found(user: UserId) -> None:
+            record.user_id = user
+
+        return CallersAgent(callers, leased, self.make_agent, found)
+
+
+class Routes:
+    """Every route of this gateway."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = {route.name: route for route in routes}
+
+    def find(self, called: str) -> Route | None:
+        """The route of this number; None: nobody answers it."""
+        for name in (called, DEFAULT, ""):
+            if name in self._routes:
+                return self._routes[name]
+        return None
+
+    def owner(self, call: StoredCall) -> Route | None:
+        """Whose API a stored call is owed to, though settings may have changed since."""
+        same = [one for one in self._routes.values() if one.organization == call.organization]
+        named = [one for one in same if one.name == call.route]
+        return next(iter(named or same), None)

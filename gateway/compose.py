@@ -1,0 +1,173 @@
+"""Settings become routes: for each number an organization, a service, an identity and a manner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from audio.endpoint import Endpointer, EndpointOptions
+from audio.vad import make_vad
+from gateway.amigo.client import AmigoClient
+from gateway.amigo.models import AmigoOptions
+from gateway.bridge.finisher import Finisher
+from gateway.bridge.house import CallOptions, HangsUp, House
+from gateway.bridge.identity import Callers, Identity
+from gateway.bridge.phrases import Phrases, load_phrases
+from gateway.bridge.recovery import LeftOvers
+from gateway.bridge.routes import Route, Routes
+from gateway.bridge.transcripts import Transcripts
+from gateway.bridge.turn import AmigoAgent, VoiceFormat
+from gateway.call.policy import Policy
+from gateway.clock import Clock
+from gateway.ids import UserId
+from gateway.metrics import Metrics
+from gateway.settings import Settings
+from gateway.store import CallStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What all routes of a process lean on."""
+
+    clients: Mapping[AmigoOptions, AmigoClient]
+    clock: Clock
+    store: CallStore
+    finisher: Finisher
+    transcripts: Transcripts
+    remote: HangsUp
+    metrics: Metrics
+    token_seconds: float
+    """Life of a media socket's token."""
+
+
+def answering(settings: Settings) -> Iterator[tuple[str, Settings, str | None]]:
+    """Every route there is: its name (empty: the settings' own), its settings, its overflow."""
+    if settings.answers_itself:
+        yield "", settings, None
+    for route in settings.routes:
+        yield route.number, route.settings, route.overflow
+
+
+def accounts(settings: Settings) -> tuple[AmigoOptions, ...]:
+    """Every organization and key that is in use, once."""
+    return tuple(dict.fromkeys(amigo_options(one) for _, one, _ in answering(settings)))
+
+
+def make_routes(settings: Settings, services: Services) -> Routes:
+    """Raises ConfigError when a phrase cannot be used."""
+    phrases = cache(load_phrases)
+    return Routes(
+        _route(name, one, overflow, services, phrases)
+        for name, one, overflow in answering(settings)
+    )
+
+
+def amigo_options(settings: Settings) -> AmigoOptions:
+    """Where and as whom the API is asked."""
+    return AmigoOptions(
+        base_url=settings.amigo_base_url,
+        organization=settings.amigo_organization_id,
+        api_key=settings.amigo_api_key,
+        api_key_id=settings.amigo_api_key_id,
+        revision=settings.amigo_api_revision,
+        cluster_name=settings.amigo_cluster_name,
+        extra_query=settings.amigo_extra_query,
+    )
+
+
+def _route(
+    name: str,
+    settings: Settings,
+    overflow: str | None,
+    services: Services,
+    phrases: Callable[[Path | None], Phrases],
+) -> Route:
+    client, store, clock = services.clients[amigo_options(settings)], services.store, services.clock
+    left_overs = LeftOvers(client, store, clock, finish_foreign=settings.amigo_finish_foreign)
+    house = House(
+        options=_call_options(settings, services.token_seconds),
+        account=client,
+        clock=clock,
+        store=store,
+        finisher=services.finisher,
+        transcripts=services.transcripts,
+        remote=services.remote,
+        phrases=phrases(settings.playback.phrases_dir),
+        metrics=services.metrics,
+        make_detector=_detector_factory(settings),
+        free_user=left_overs.free,
+    )
+    return Route(
+        name=name,
+        organization=settings.amigo_organization_id,
+        service_id=settings.amigo_service_id,
+        identity=_identity(settings, client, store),
+        house=house,
+        make_agent=lambda user: AmigoAgent(
+            client, user, settings.amigo_service_id, settings.amigo_version_set
+        ),
+        overflow=overflow,
+        wait_seconds=settings.gateway_busy_wait_seconds,
+    )
+
+
+def _identity(settings: Settings, client: AmigoClient, store: CallStore) -> Identity:
+    one = (UserId(settings.amigo_user_id),) if settings.amigo_user_id else ()
+    pool = tuple(UserId(user) for user in settings.amigo_user_pool)
+    match settings.gateway_identity:
+        case "fixed":
+            return Identity(one)
+        case "pool":
+            return Identity(pool)
+        case "per-caller":
+            callers = Callers(
+                client,
+                store,
+                organization=settings.amigo_organization_id,
+                secret=settings.gateway_identity_secret or "",
+                admin=UserId(settings.amigo_admin_user_id),
+                role=settings.amigo_new_user_role,
+            )
+            return Identity(pool or one, callers)
+
+
+def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
+    turns, barge_in, silence = settings.turn_taking, settings.barge_in, settings.silence
+    policy = Policy(
+        token_seconds=token_seconds,
+        max_call_seconds=settings.gateway_max_call_seconds,
+        upload_after_ms=turns.upload_after_ms,
+        merge_ms=turns.merge_ms,
+        digits_pause_ms=turns.digits_pause_ms,
+        barge_in=barge_in.enabled,
+        confirm_ms=barge_in.confirm_ms,
+        drain_ms=barge_in.drain_ms,
+        protect_greeting=barge_in.protect_greeting,
+        prompt_after_ms=silence.prompt_after_ms,
+        prompts=silence.prompts,
+        hang_up_after_ms=silence.hang_up_after_ms,
+        filler_after_ms=silence.filler_after_ms,
+        max_dead_air_ms=silence.max_dead_air_ms,
+        patience_seconds=settings.amigo_patience_seconds,
+    )
+    return CallOptions(
+        policy=policy,
+        voice=VoiceFormat(format=settings.amigo_audio_format, pcm_rate=settings.amigo_audio_rate),
+        lookahead_ms=barge_in.lookahead_ms,
+        message_ms=settings.playback.message_ms,
+        pre_roll_ms=turns.pre_roll_ms,
+        max_utterance_ms=turns.max_utterance_ms,
+        recordings=settings.gateway_recordings_dir,
+    )
+
+
+def _detector_factory(settings: Settings) -> Callable[[], Endpointer]:
+    turns, barge_in = settings.turn_taking, settings.barge_in
+    options = EndpointOptions(
+        end_silence_ms=turns.end_silence_ms,
+        milestones_ms=tuple(sorted({turns.upload_after_ms, barge_in.confirm_ms})),
+        echo_guard_db=barge_in.echo_guard_db,
+    )
+    return lambda: Endpointer(make_vad(turns.vad), options)
