@@ -8,38 +8,22 @@ import json
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gateway.errors import AmigoError, CarrierError, ConfigError, StoreError
+from gateway.commands._answering import Finding, examine_answering
+from gateway.errors import CarrierError, ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from gateway.amigo import AmigoClient
-    from gateway.clock import Clock
-    from gateway.ids import UserId
     from gateway.settings import Settings
-    from gateway.store import CallStore
 
 HELP: Final = "preflight of settings, Amigo, store, public URL and carrier number"
 PUBLIC_PATIENCE: Final = 5.0
 """Seconds the public address may take to answer."""
-USERS_TRIED: Final = 10
-"""Users of a pool that are signed in; sign-in is rate-limited, and one shows most mistakes."""
 SHORTEST_TOKEN: Final = 16
 """Characters below which an admin token is called weak."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    subject: str
-    verdict: Literal["ok", "warn", "fail"]
-    detail: str
-    fix: str = ""
-    """What to do about it."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -110,7 +94,7 @@ async def examine(
             # A change, made durable: the only proof that there is room and permission for one.
             await store.remember("last-check", str(clock.wall()))
             yield Finding("store", "ok", f"{settings.gateway_store_url} takes changes")
-            async for finding in _amigo(settings, store, clock):
+            async for finding in examine_answering(settings, store, clock):
                 yield finding
     except StoreError as error:
         yield Finding("store", "fail", str(error), "set GATEWAY_STORE_URL to a place we may write")
@@ -125,23 +109,8 @@ async def examine(
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    from gateway.settings.values import is_loopback_name
 
     yield Finding("settings", "ok", "everything needed to serve is set")
-    if settings.gateway_identity == "fixed":
-        yield Finding(
-            "identity",
-            "warn",
-            "one call at a time: the API lets a user hold one conversation per service",
-            "for more, set GATEWAY_IDENTITY=pool and AMIGO_USER_POOL",
-        )
-        if settings.amigo_user_pool:
-            yield Finding(
-                "identity", "warn", "AMIGO_USER_POOL is not used", "set GATEWAY_IDENTITY=pool"
-            )
-    elif len(settings.amigo_user_pool) < settings.gateway_max_calls:
-        size = len(settings.amigo_user_pool)
-        yield Finding("identity", "ok", f"{size} users: {size} calls at once, then busy")
     if settings.gateway_insecure:
         yield Finding(
             "signatures", "warn", "anybody may place calls here", "unset GATEWAY_INSECURE"
@@ -150,9 +119,6 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "admin token", "warn", "is short", f"take at least {SHORTEST_TOKEN} random characters"
         )
-    amigo = urlsplit(settings.amigo_base_url)
-    if amigo.scheme == "http" and not is_loopback_name(amigo.hostname or ""):
-        yield Finding("AMIGO_BASE_URL", "warn", "keys and speech travel in clear", "use https://")
     recordings, phrases = settings.gateway_recordings_dir, settings.playback.phrases_dir
     if recordings is not None and recordings.exists() and not recordings.is_dir():
         name = "GATEWAY_RECORDINGS_DIR"
@@ -160,100 +126,6 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if phrases is not None and not phrases.is_dir():
         name = "GATEWAY_PLAYBACK__PHRASES_DIR"
         yield Finding(name, "fail", f"{str(phrases)!r} is not a directory", "make it, or unset it")
-
-
-# ---------------------------------------------------------------- Amigo
-
-
-async def _amigo(
-    settings: Settings, store: CallStore, clock: Clock
-) -> AsyncGenerator[Finding, None]:
-    from gateway.amigo import AmigoClient, AmigoOptions
-
-    options = AmigoOptions(
-        base_url=settings.amigo_base_url,
-        organization=settings.amigo_organization_id,
-        api_key=settings.amigo_api_key,
-        api_key_id=settings.amigo_api_key_id,
-        revision=settings.amigo_api_revision,
-        cluster_name=settings.amigo_cluster_name,
-        extra_query=settings.amigo_extra_query,
-    )
-    async with AmigoClient(options, clock) as client:
-        yield await _revision(settings, client)
-        try:
-            async for finding in _service(settings, client, store):
-                yield finding
-        except AmigoError as error:
-            yield Finding("Amigo", "fail", str(error), _amigo_advice(error))
-
-
-async def _revision(settings: Settings, client: AmigoClient) -> Finding:
-    found, wanted = await client.detect_revision(), settings.amigo_api_revision
-    if found is None:
-        detail = f"/v1/openapi.json does not tell; {client.revision.name} is used"
-        fix = "set AMIGO_API_REVISION if you know it" if wanted == "auto" else ""
-        return Finding("Amigo revision", "warn" if wanted == "auto" else "ok", detail, fix)
-    if wanted not in {"auto", found.name}:
-        detail = f"the API describes itself as {found.name}, AMIGO_API_REVISION is {wanted}"
-        return Finding("Amigo revision", "warn", detail, "set AMIGO_API_REVISION=auto")
-    return Finding("Amigo revision", "ok", found.name)
-
-
-async def _service(
-    settings: Settings, client: AmigoClient, store: CallStore
-) -> AsyncGenerator[Finding, None]:
-    from gateway.ids import UserId
-
-    fixed = settings.gateway_identity == "fixed"
-    users = (settings.amigo_user_id,) if fixed else settings.amigo_user_pool
-    tried = [UserId(user) for user in users[:USERS_TRIED]]
-    for user in tried:
-        await client.sign_in(user)
-    yield Finding("Amigo sign-in", "ok", f"{len(tried)} of {len(users)} user(s) signed in")
-    service = settings.amigo_service_id
-    yield await _service_listed(client, tried[0], service)
-    for user in tried:
-        open_ones = await client.conversations(user, service_id=service, is_finished=False)
-        foreign = [one for one in open_ones if await store.find_conversation(one.id) is None]
-        if foreign and not settings.amigo_finish_foreign:
-            yield Finding(
-                "Amigo conversation",
-                "warn",
-                f"user {user!r} has an unfinished conversation we did not begin: callers get busy",
-                "finish it where it was begun, or set AMIGO_FINISH_FOREIGN=true",
-            )
-
-
-async def _service_listed(client: AmigoClient, user: UserId, service: str) -> Finding:
-    try:
-        listed = await client.service_exists(user, service)
-    except AmigoError as error:
-        if error.status != 404:  # signed in: the organization is right, only the list is missing
-            raise
-        listed = None
-    match listed:
-        case True:
-            return Finding("Amigo service", "ok", f"{service} is the organization's")
-        case False:
-            fix = "set AMIGO_SERVICE_ID to one of the organization's services"
-            return Finding("Amigo service", "fail", f"{service} is not the organization's", fix)
-        case None:
-            return Finding("Amigo service", "warn", "services are not listed for this user")
-
-
-def _amigo_advice(error: AmigoError) -> str:
-    match error.status:
-        case None:
-            return "is AMIGO_BASE_URL right, and may this machine reach it?"
-        case 401 | 403:
-            return "check AMIGO_API_KEY, AMIGO_API_KEY_ID and the user ids"
-        case 404:
-            return "check AMIGO_ORGANIZATION_ID and AMIGO_BASE_URL"
-        case 429:
-            return "too many sign-ins within a minute: try again later"
-        case _:
-            return "the service refuses; its status page or support may know why"
 
 
 # ---------------------------------------------------------------- the carrier's side

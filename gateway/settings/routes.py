@@ -75,7 +75,7 @@ _BY_VARIABLE: Final = {
 }
 """Keys that name an environment variable: no secret stands in this file."""
 TARGETS: Final = ("overflow", "transfer")
-_KEYS: Final = (*_PLAIN, *_BY_VARIABLE, *TARGETS, *TABLES)
+KEYS: Final = (*_PLAIN, *_BY_VARIABLE, *TARGETS, *TABLES)
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ def _read_table(
             if name is None:
                 route.refuse(
                     key,
-                    f"is not a setting of a route; did you mean {nearest_name(key, _KEYS, 0.0)}?",
+                    f"is not a setting of a route; did you mean {nearest_name(key, KEYS, 0.0)}?",
                 )
             else:
                 _take(route, key, BY_PATH[(name,)], value)

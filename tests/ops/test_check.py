@@ -11,7 +11,8 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer, unused_port
 
 from gateway.cli import main
-from gateway.commands.check import Finding, examine
+from gateway.commands._answering import Finding
+from gateway.commands.check import examine
 from gateway.settings import Settings, load_settings
 
 from .conftest import ACCOUNT, NUMBER, SERVICE, Numbers, SetEnvironment
@@ -55,8 +56,9 @@ async def test_all_is_well_but_what_is_only_for_this_machine(tmp_path: Path, san
 
     assert verdicts(found) == {
         "settings": "ok",
-        "identity": "warn",
         "store": "ok",
+        "identity": "warn",
+        "rate limits": "ok",
         "Amigo revision": "ok",
         "Amigo sign-in": "ok",
         "Amigo service": "ok",
@@ -331,3 +333,78 @@ def test_mending_needs_to_know_which_number(
 
     assert main(["check", "--fix"]) == 2
     assert "--number" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- identities and routes
+
+PER_CALLER = {
+    "GATEWAY_IDENTITY": "per-caller",
+    "AMIGO_ADMIN_USER_ID": "sandbox-admin",
+    "GATEWAY_IDENTITY_SECRET": "0123456789abcdef",
+    "AMIGO_USER_ID": "",
+}
+
+
+async def test_users_per_caller_need_an_admin_who_may_look_users_up(
+    tmp_path: Path, sandbox: str
+) -> None:
+    found = await look(settings_for(tmp_path, sandbox, **PER_CALLER))
+    nobody = {"AMIGO_ADMIN_USER_ID": await ordinary_user(sandbox)}
+    weak = await look(settings_for(tmp_path, sandbox, **PER_CALLER | nobody))
+
+    assert found["identity"].detail.endswith("callers who withhold theirs hear busy")
+    assert found["Amigo users"].verdict == "ok"
+    assert weak["Amigo users"].verdict == "fail"
+    assert "AMIGO_ADMIN_USER_ID" in weak["Amigo users"].fix
+
+
+async def ordinary_user(sandbox: str) -> str:
+    """A user with the usual role, who may not look at others."""
+    keys = {"x-api-key": "sandbox-key", "x-api-key-id": "sandbox-key-id"}
+    person = {
+        "first_name": "P",
+        "last_name": "C",
+        "email": "p@callers.example",
+        "role_name": "DefaultUserRole",
+    }
+    async with ClientSession(f"{sandbox}/v1/sandbox/") as http:
+        headers = keys | {"x-user-id": "sandbox-admin"}
+        async with http.post("user/signin_with_api_key", headers=headers) as answer:
+            token = (await answer.json())["id_token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        async with http.post("user/invite", json=person, headers=bearer) as answer:
+            return str((await answer.json())["user_id"])
+
+
+async def test_a_short_identity_secret_is_a_warning(tmp_path: Path, sandbox: str) -> None:
+    short = PER_CALLER | {"GATEWAY_IDENTITY_SECRET": "hush", "AMIGO_USER_ID": "anybody"}
+    found = await look(settings_for(tmp_path, sandbox, **short))
+
+    assert found["GATEWAY_IDENTITY_SECRET"].verdict == "warn"
+    assert "hush" not in str(found)
+    assert found["identity"].detail.endswith("share 1 user(s)")
+
+
+async def test_no_more_users_are_signed_in_than_the_limit_allows(
+    tmp_path: Path, sandbox: str
+) -> None:
+    pool = {"GATEWAY_IDENTITY": "pool", "AMIGO_USER_POOL": ",".join("abcdefgh")}
+    found = await look(settings_for(tmp_path, sandbox, **pool))
+
+    assert found["Amigo sign-in"].detail.startswith("4 of 8")
+    assert "40 new calls a minute" in found["rate limits"].detail
+    assert "warm after 2 min" in found["rate limits"].detail
+
+
+async def test_every_route_is_looked_at_under_its_number(tmp_path: Path, sandbox: str) -> None:
+    (tmp_path / "routes.toml").write_text(
+        f'["+4930111111"]\nservice_id = "{"0" * 24}"\n["+4930222222"]\napi_key_env = "NEW"\n'
+        'api_key_id = "x"\n'
+    )
+    routes = {"GATEWAY_ROUTES": str(tmp_path / "routes.toml"), "NEW": "wrong-key"}
+    found = await look(settings_for(tmp_path, sandbox, **routes))
+
+    assert found["Amigo service"].verdict == "ok"
+    assert found["+4930111111: Amigo service"].verdict == "fail"
+    assert found["+4930222222: Amigo"].verdict == "fail"
+    assert "wrong-key" not in str(found)
