@@ -17,13 +17,13 @@ from aiohttp import web
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.amigo.revisions import Revision, revision_named
+from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.recovery import Recovery
 from gateway.bridge.routes import Routes
 from gateway.bridge.switchboard import Switchboard
 from gateway.bridge.tape import mend
-from gateway.bridge.transcripts import Transcripts
 from gateway.carriers.twilio import markup
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
@@ -44,8 +44,8 @@ DETECT_SECONDS: Final = 2.0
 """How long the start waits for the API to say which revision it speaks; after that calls are taken."""
 SETTLE_SECONDS: Final = 20.0
 """After the last call: how long owed finishes are tried before the process gives them to the store."""
-TRANSCRIPT_SECONDS: Final = 5.0
-"""At the very end: how long transcripts under way are waited for."""
+AFTERMATH_SECONDS: Final = 5.0
+"""At the very end: how long what follows settled calls is waited for."""
 TOKEN_SECONDS: Final = 60.0
 """Life of a media socket's token: how long the carrier may take to open the stream."""
 
@@ -56,7 +56,7 @@ class Gateway:
 
     switchboard: Switchboard
     finisher: Finisher
-    transcripts: Transcripts
+    aftermath: Aftermath
     address: tuple[str, int]
 
 
@@ -84,7 +84,7 @@ async def run_gateway(
         finisher = await stack.enter_async_context(
             Finisher(clock, on_retry=metrics.finish_retries_total.inc)
         )
-        transcripts = await stack.enter_async_context(Transcripts(store, clock))
+        aftermath = await stack.enter_async_context(Aftermath(store, clock))
         tasks = await stack.enter_async_context(_Background())
         await _choose_revisions(clients, store, tasks)
         services = Services(
@@ -92,7 +92,7 @@ async def run_gateway(
             clock=clock,
             store=store,
             finisher=finisher,
-            transcripts=transcripts,
+            aftermath=aftermath,
             remote=rest,
             metrics=metrics,
             token_seconds=token_seconds,
@@ -101,7 +101,7 @@ async def run_gateway(
         switchboard = await stack.enter_async_context(
             _switchboard(settings, routes, services, replica)
         )
-        recovery = Recovery(store, routes, finisher, transcripts, clock, metrics, replica)
+        recovery = Recovery(store, routes, finisher, aftermath, clock, metrics, replica)
         tasks.start(recovery.run(), "recovery")
         await stack.enter_async_context(watched_loop(metrics))
         if settings.gateway_recordings_dir is not None:
@@ -120,7 +120,7 @@ async def run_gateway(
         address = await stack.enter_async_context(_listening(settings, make_web(doors)))
         fact(_log, "gateway.ready", host=address[0], port=address[1], replica=replica)
         try:
-            yield Gateway(switchboard, finisher, transcripts, address)
+            yield Gateway(switchboard, finisher, aftermath, address)
         finally:
             switchboard.stop()
 
@@ -141,7 +141,7 @@ async def serve(settings: Settings, ready: Callable[[tuple[str, int]], None]) ->
         fact(_log, "gateway.draining", calls=gateway.switchboard.active)
         await gateway.switchboard.drain(settings.gateway_drain_seconds, hurry)
         paid = await gateway.finisher.wait_paid(SETTLE_SECONDS)
-        await gateway.transcripts.wait_fetched(TRANSCRIPT_SECONDS)
+        await gateway.aftermath.wait_done(AFTERMATH_SECONDS)
         owing = gateway.switchboard.unsettled or not paid
         fact(_log, "gateway.stopped", owing=bool(owing))
         return 1 if owing else 0

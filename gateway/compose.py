@@ -11,13 +11,13 @@ from audio.endpoint import Endpointer, EndpointOptions
 from audio.vad import make_vad
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
+from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.house import CallOptions, HangsUp, House
 from gateway.bridge.identity import Callers, Identity
 from gateway.bridge.phrases import Phrases, load_phrases
 from gateway.bridge.recovery import LeftOvers
 from gateway.bridge.routes import Route, Routes
-from gateway.bridge.transcripts import Transcripts
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
 from gateway.call.policy import Policy
 from gateway.clock import Clock
@@ -35,7 +35,7 @@ class Services:
     clock: Clock
     store: CallStore
     finisher: Finisher
-    transcripts: Transcripts
+    aftermath: Aftermath
     remote: HangsUp
     metrics: Metrics
     token_seconds: float
@@ -92,7 +92,7 @@ def _route(
         clock=clock,
         store=store,
         finisher=services.finisher,
-        transcripts=services.transcripts,
+        aftermath=services.aftermath,
         remote=services.remote,
         phrases=phrases(settings.playback.phrases_dir),
         metrics=services.metrics,
@@ -151,6 +151,7 @@ def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
         filler_after_ms=silence.filler_after_ms,
         max_dead_air_ms=silence.max_dead_air_ms,
         patience_seconds=settings.amigo_patience_seconds,
+        rating=settings.gateway_rating,
     )
     return CallOptions(
         policy=policy,

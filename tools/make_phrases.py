@@ -28,6 +28,8 @@ PHRASES = {
     "time-up": "We have reached the longest time a call can last. Thank you for calling. Goodbye.",
     "one-moment": "One moment, please.",
     "lost-answer": "Sorry, let me say that again.",
+    "rate": "Please rate this call from one to five on your keypad.",
+    "thanks": "Thank you. Goodbye.",
 }
 SPEECH_DBFS = -20.0
 """Level of the frames that hold speech; quieter ones do not count."""

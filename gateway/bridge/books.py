@@ -85,7 +85,7 @@ class Books:
                 break
         record = self._record
         if record.conversation_id is not None:
-            self._house.transcripts.take(
+            self._house.aftermath.take(
                 self._house.account,
                 CallSid(record.call_sid),
                 UserId(record.user_id),

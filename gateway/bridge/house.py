@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gateway.bridge.aftermath import Aftermath, Archive
 from gateway.bridge.ears import Detector
 from gateway.bridge.finisher import Finisher, Payer
 from gateway.bridge.phrases import Phrases
-from gateway.bridge.transcripts import Reader, Transcripts
 from gateway.bridge.turn import VoiceFormat
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
@@ -33,7 +33,7 @@ class CallOptions:
     recordings: Path | None = None
 
 
-class Account(Payer, Reader, Protocol):
+class Account(Payer, Archive, Protocol):
     """The API of one organization, as far as it concerns calls that are over."""
 
 
@@ -52,7 +52,7 @@ class House:
     clock: Clock
     store: CallStore
     finisher: Finisher
-    transcripts: Transcripts
+    aftermath: Aftermath
     remote: HangsUp
     phrases: Phrases
     metrics: Metrics

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Final
 
 from gateway.amigo.client import AmigoClient
+from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Debt, Finisher, created_since
 from gateway.bridge.house import Account
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
-from gateway.bridge.transcripts import Transcripts
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
 from gateway.errors import AmigoError, StoreError
@@ -44,7 +44,7 @@ class Recovery:
         store: CallStore,
         routes: Routes,
         finisher: Finisher,
-        transcripts: Transcripts,
+        aftermath: Aftermath,
         clock: Clock,
         metrics: Metrics,
         replica: str,
@@ -52,7 +52,7 @@ class Recovery:
         self._store = store
         self._routes = routes
         self._finisher = finisher
-        self._transcripts = transcripts
+        self._aftermath = aftermath
         self._clock = clock
         self._metrics = metrics
         self._replica = replica
@@ -147,7 +147,7 @@ class Recovery:
             self._metrics.orphans_finished_total.inc()
         fact(_log, "orphan.closed", call_sid=call.call_sid, state=state)
         if call.conversation_id is not None and over is not None:
-            self._transcripts.take(over.account, call.call_sid, over.user, call.conversation_id)
+            self._aftermath.take(over.account, call.call_sid, over.user, call.conversation_id)
 
 
 class LeftOvers:

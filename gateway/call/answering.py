@@ -291,7 +291,7 @@ class Answering(Listening):
             return
         if self.phase is Phase.ENDING:
             if not self.voice.queue:
-                self._hang_up(now)
+                self._part(now)
             return
         turn = None if item.turn is None else self.exchange.find(item.turn)
         if item.kind is Kind.REPLY and turn is not None and turn.completed:

@@ -21,6 +21,8 @@ class Phrase(Enum):
     TIME_UP = "time-up"
     ONE_MOMENT = "one-moment"
     LOST_ANSWER = "lost-answer"
+    RATE = "rate"
+    THANKS = "thanks"
     COMFORT = "comfort"
     """Not words: the soft sound that says the line is alive."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from gateway.call.commands import (
     CloseLine,
@@ -20,6 +21,8 @@ from gateway.call.record import CallRecord
 from gateway.call.timers import Timer, Timers
 from gateway.call.voice import Item, Voice
 from gateway.errors import OutOfTurn
+
+RATINGS = frozenset("12345")
 
 
 @dataclass(slots=True)
@@ -43,6 +46,18 @@ class EarlyAnswer:
     last: float
 
 
+class Asking(Enum):
+    """How far the question for a rating has come."""
+
+    UNWANTED = "unwanted"
+    WANTED = "wanted"
+    """It is put as soon as the agent's last words were heard."""
+    PUT = "put"
+    WAITING = "waiting"
+    """It was heard; a key is waited for."""
+    ANSWERED = "answered"
+
+
 class Life:
     """State and moves that every part of the session shares."""
 
@@ -59,6 +74,7 @@ class Life:
         self._digits = ""
         self._prompts = 0
         self._hanging_up = False
+        self._asking = Asking.UNWANTED
         self._fate: tuple[str, Phrase] | None = None
         """How the call must end as soon as the caller can hear it."""
         self._quiet_since: float | None = None
@@ -175,11 +191,40 @@ class Life:
         if self.phase in {Phase.ENDING, Phase.SETTLING, Phase.ENDED, Phase.RINGING}:
             return
         self._close_talk("agent-ended", now)
+        self._asking = Asking.WANTED if self.policy.rating else Asking.UNWANTED
         queued = any(item.turn == turn.index for item in self.voice.queue)
         if not queued and turn.audible and not turn.heard:
             turn.item = self.voice.reply(turn.index).id
         if not self.voice.queue:
-            self._hang_up(now)
+            self._part(now)
+
+    def _part(self, now: float) -> None:
+        """All that was to be said was heard: ask for a rating where one is wanted, then hang up."""
+        match self._asking:
+            case Asking.WANTED:
+                self._asking = Asking.PUT
+                self._say(Phrase.RATE, now)
+                self.timers.start(Timer.ENDING, now + self.policy.last_words_seconds)
+            case Asking.PUT:
+                self._asking = Asking.WAITING
+                self.timers.start(Timer.RATING, now + self.policy.rating_seconds)
+            case Asking.UNWANTED | Asking.ANSWERED:
+                self._hang_up(now)
+            case Asking.WAITING:
+                pass  # the timer ends it
+
+    def _rate(self, digit: str, now: float) -> None:
+        """A key while the call ends: the first of 1 to 5 after the question is the rating."""
+        asked = self._asking in {Asking.PUT, Asking.WAITING} and not self._hanging_up
+        if not asked or digit not in RATINGS:
+            return
+        self._asking = Asking.ANSWERED
+        self.record.rating = int(digit)
+        self.record.note(now, "rating", value=self.record.rating)
+        self._dirty = True
+        self.timers.stop(Timer.RATING)
+        self.voice.clear()
+        self._say(Phrase.THANKS, now)
 
     def _close_talk(self, reason: str, now: float) -> None:
         """No one takes a turn any more."""

@@ -274,6 +274,8 @@ class Listening(Life):
     _last_key = 0.0
 
     def _digit(self, digit: str, now: float) -> None:
+        if self.phase is Phase.ENDING:
+            self._rate(digit, now)
         if self.phase not in LIVE:
             return
         self.record.note(now, "digit")

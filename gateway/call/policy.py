@@ -43,5 +43,9 @@ class Policy:
     """After the caller is gone: how long a running exchange may be read on before it is closed."""
     last_words_seconds: float = 150.0
     """Bound of the agent's last words and of our closing phrase."""
+    rating: bool = False
+    """Whether the caller is asked for a rating when the agent has ended the conversation."""
+    rating_seconds: float = 6.0
+    """How long a key is waited for after the question."""
     hang_up_seconds: float = 6.0
     """Bound of the carrier's confirmation of our own hang-up."""

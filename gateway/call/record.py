@@ -127,6 +127,8 @@ class CallRecord:
     answered_at: float | None = None
     ended_at: float | None = None
     conversation_state: str = "none"
+    rating: int | None = None
+    """1 to 5, keyed in by the caller."""
     turns: list[TurnRecord] = field(default_factory=list)
     events: list[tuple[float, str, dict[str, object]]] = field(default_factory=list)
 
@@ -156,6 +158,10 @@ class CallRecord:
             "ended_at": None if self.ended_at is None else iso(self.ended_at),
             "conversation_state": self.conversation_state,
             "replica": self.replica,
+            # How it was sent follows once the call is settled, like the transcript.
+            "rating": None
+            if self.rating is None
+            else {"value": self.rating, "sent_as": None, "feedback_id": None},
             "turns": [turn.as_json() for turn in self.turns],
             # What the API stored follows once the call is settled; the core never sees it.
             "transcript": [],

@@ -226,6 +226,8 @@ class CallSession(Answering):
                 self._seal(now)
             case Timer.DIGITS:
                 self._send_digits(now)
+            case Timer.RATING:
+                self._hang_up(now)
             case Timer.ENDING:
                 if self._hanging_up:
                     self._settle(now)

@@ -19,6 +19,7 @@ class Timer(Enum):
     DRAIN = "drain"
     MERGE = "merge"
     DIGITS = "digits"
+    RATING = "rating"
     ENDING = "ending"
 
 

@@ -20,6 +20,7 @@ POLICIES = st.builds(
     protect_greeting=st.booleans(),
     filler_after_ms=st.sampled_from([None, 1000]),
     prompts=st.integers(0, 2),
+    rating=st.booleans(),
 )
 
 

@@ -1,16 +1,23 @@
-"""Transcripts: read with patience, written beside the finished record, and never in anybody's way."""
+"""Transcripts and ratings of settled calls: with patience, and never in anybody's way."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from gateway.amigo.models import Message
-from gateway.bridge.transcripts import AT_ONCE, Transcripts
-from gateway.errors import AmigoForbidden, AmigoRateLimited, AmigoUnavailable, StoreError
+from gateway.bridge.aftermath import AT_ONCE, Aftermath
+from gateway.errors import (
+    AmigoForbidden,
+    AmigoNotFound,
+    AmigoNotOffered,
+    AmigoRateLimited,
+    AmigoUnavailable,
+    StoreError,
+)
 from gateway.ids import CallSid, ConversationId, UserId
 from tests.support.virtual_time import LoopClock, run_virtual
 
@@ -22,11 +29,12 @@ SAID = Message(
 
 
 class Shelf:
-    """The one call of a store, as far as transcripts look at it."""
+    """The one call of a store, as far as the aftermath looks at it."""
 
     def __init__(self) -> None:
         self.record: dict[str, Any] = {
             "call_sid": SID,
+            "rating": None,
             "end_reason": "caller-hangup",
             "transcript": [],
         }
@@ -36,7 +44,7 @@ class Shelf:
         if self.down:
             raise StoreError("down")
         return type(
-            "Call", (), {"record": self.record, "status": "completed", "conversation_id": CID,
+            "Call", (), {"call_sid": SID, "record": self.record, "status": "completed", "conversation_id": CID,
                          "conversation_state": "finished", "ended": True},
         )()  # fmt: skip
 
@@ -46,10 +54,14 @@ class Shelf:
 
 
 class Library:
-    """Answers requests for messages in turn; the last answer repeats."""
+    """Answers requests for messages in turn, the last answer again and again; takes ratings."""
 
-    def __init__(self, *answers: list[Message] | Exception) -> None:
+    def __init__(
+        self, *answers: list[Message] | Exception, feedback: str | Exception = "f1"
+    ) -> None:
         self.answers = list(answers)
+        self.feedback = feedback
+        self.told: list[str] = []
         self.asked: list[float] = []
         self.reading = self.most = 0
 
@@ -64,13 +76,30 @@ class Library:
             raise answer
         return answer
 
+    async def create_conversation_feedback(
+        self, _user: UserId, _conversation: ConversationId, comment: str
+    ) -> str:
+        self.told.append(comment)
+        if isinstance(self.feedback, Exception):
+            raise self.feedback
+        return self.feedback
+
+    async def modify_tags(
+        self,
+        _user: UserId,
+        _conversation: ConversationId,
+        updates: Mapping[str, str | None],
+        _deletes: Sequence[str] = (),
+    ) -> None:
+        self.told.append(str(dict(updates)))
+
 
 def fetch(library: Library, shelf: Shelf, calls: int = 1) -> dict[str, Any]:
     async def work() -> None:
-        async with Transcripts(shelf, LoopClock()) as transcripts:  # type: ignore[arg-type]
+        async with Aftermath(shelf, LoopClock()) as aftermath:  # type: ignore[arg-type]
             for _ in range(calls):
-                transcripts.take(library, SID, USER, CID)
-            await transcripts.wait_fetched(500)
+                aftermath.take(library, SID, USER, CID)
+            await aftermath.wait_done(500)
 
     run_virtual(work())
     return shelf.record
@@ -138,10 +167,58 @@ def test_a_store_that_is_down_costs_the_transcript_only(prepare: Callable[[Shelf
 def test_leaving_stops_what_is_under_way():
     async def work() -> int:
         library = Library([SAID])
-        async with Transcripts(Shelf(), LoopClock()) as transcripts:  # type: ignore[arg-type]
-            transcripts.take(library, SID, USER, CID)
+        async with Aftermath(Shelf(), LoopClock()) as aftermath:  # type: ignore[arg-type]
+            aftermath.take(library, SID, USER, CID)
             await asyncio.sleep(0.01)
-        transcripts.take(library, SID, USER, CID)
+        aftermath.take(library, SID, USER, CID)
         return len(asyncio.all_tasks())
 
     assert run_virtual(work()) == 1
+
+
+def test_a_conversation_that_is_gone_said_nothing():
+    record = fetch(Library(AmigoNotFound("messages", status=404)), Shelf())
+
+    assert (record["transcript_state"], record["transcript"]) == ("none", [])
+
+
+# ---------------------------------------------------------------- ratings
+
+
+def rated() -> Shelf:
+    shelf = Shelf()
+    shelf.record["rating"] = {"value": 4, "sent_as": None, "feedback_id": None}
+    return shelf
+
+
+def test_a_rating_becomes_feedback_on_the_conversation():
+    library = Library([SAID])
+    record = fetch(library, rated())
+
+    assert record["rating"] == {"value": 4, "sent_as": "feedback", "feedback_id": "f1"}
+    assert library.told == ["Rating by keypad: 4 of 5"]
+    assert record["transcript_state"] == "fetched"
+
+
+def test_where_there_is_no_feedback_it_becomes_a_tag():
+    library = Library([SAID], feedback=AmigoNotOffered("create-feedback", asked=False))
+    record = fetch(library, rated())
+
+    assert record["rating"] == {"value": 4, "sent_as": "tag", "feedback_id": None}
+    assert library.told[-1] == "{'rating': '4'}"
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_rating_that_nobody_takes_stays_in_the_record(status: int):
+    trouble = AmigoUnavailable("create-feedback", status=status, retryable=status == 503)
+    record = fetch(Library([SAID], feedback=trouble), rated())
+
+    assert record["rating"] == {"value": 4, "sent_as": None, "feedback_id": None}
+    assert record["transcript_state"] == "fetched"
+
+
+def test_a_call_without_a_rating_sends_none():
+    library = Library([SAID])
+    fetch(library, Shelf())
+
+    assert library.told == []
