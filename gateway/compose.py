@@ -17,7 +17,7 @@ from gateway.bridge.house import CallOptions, HangsUp, House
 from gateway.bridge.identity import Callers, Identity
 from gateway.bridge.phrases import Phrases, load_phrases
 from gateway.bridge.recovery import LeftOvers
-from gateway.bridge.routes import Route, Routes
+from gateway.bridge.routes import DEFAULT, Route, Routes
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
 from gateway.call.policy import Policy
 from gateway.clock import Clock
@@ -48,6 +48,23 @@ def answering(settings: Settings) -> Iterator[tuple[str, Settings, str | None]]:
         yield "", settings, None
     for route in settings.routes:
         yield route.number, route.settings, route.overflow
+
+
+def settings_of(settings: Settings, number: str) -> Settings | None:
+    """The settings that answer this number, as `Routes.find` would choose; None: nobody answers."""
+    by_name = {name: own for name, own, _ in answering(settings)}
+    return next((by_name[name] for name in (number, DEFAULT, "") if name in by_name), None)
+
+
+def settings_of_call(settings: Settings, route: str, organization: str) -> Settings | None:
+    """The settings under which a stored call's organization can be asked; None: there are none."""
+    theirs = [
+        (name, own)
+        for name, own, _ in answering(settings)
+        if own.amigo_organization_id == organization
+    ]
+    named = [own for name, own in theirs if name == route]
+    return next(iter(named or [own for _, own in theirs]), None)
 
 
 def accounts(settings: Settings) -> tuple[AmigoOptions, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from gateway.errors import BadSetting, ConfigError
+from gateway.errors import AmigoError, BadSetting, ConfigError
 
 if TYPE_CHECKING:
     from gateway.sandbox.engines import Voice
@@ -32,6 +32,8 @@ is an http address of this machine, the carrier's REST interface is played there
 Exit status: 0 all said and answered, no rule of the carrier broken; 1 not so; 2 usage. Where the
 gateway's record can be read (GATEWAY_ADMIN_TOKEN), it must say so too; otherwise sound alone is judged."""
 
+FACETS: Final = ("what callers usually want",)
+"""What a starter is about where nothing is said."""
 KEYS: Final = re.compile(r"[0-9*#A-D]+")
 
 
@@ -72,6 +74,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
             help=summary,
         )
     parser.add_argument(
+        "--starter",
+        nargs="*",
+        metavar="FACET",
+        help="open with a sentence the API makes up for this service, about these facets"
+        " (asked with the gateway's own AMIGO_* settings)",
+    )
+    parser.add_argument(
         "--barge-in",
         nargs=0,
         action=_Next,
@@ -100,14 +109,51 @@ def run(args: argparse.Namespace) -> int:
 
     settings = load_settings()
     target = _target(settings, args.gateway)
+    script = args.script
+    if args.starter is not None:
+        opening = asyncio.run(_starter(settings, args.called, tuple(args.starter) or FACETS))
+        script = [("say", opening), *script]
     plan = CallPlan(
-        items=tuple(_items(args.script)),
+        items=tuple(_items(script)),
         caller=args.caller,
         called=args.called,
         hang_up_after=args.hang_up_after,
         record=args.record,
     )
     return asyncio.run(_call(plan, target, settings, as_json=args.json))
+
+
+async def _starter(settings: Settings, called: str, facets: tuple[str, ...]) -> str:
+    """A sentence made up by the API; raises `ConfigError` when it cannot be asked, `AmigoError` when it refuses."""
+    from gateway.amigo import AmigoClient
+    from gateway.amigo.answers import StarterRequest
+    from gateway.clock import SystemClock
+    from gateway.compose import amigo_options, settings_of
+    from gateway.ids import UserId
+
+    own = settings_of(settings, called)
+    if own is None:
+        raise _usage("--starter", f"no service answers {called}: set AMIGO_SERVICE_ID or a route")
+    user = own.amigo_user_id or next(iter(own.amigo_user_pool), "") or own.amigo_admin_user_id
+    needed = {
+        "AMIGO_ORGANIZATION_ID": own.amigo_organization_id,
+        "AMIGO_API_KEY": own.amigo_api_key,
+        "AMIGO_API_KEY_ID": own.amigo_api_key_id,
+        "AMIGO_SERVICE_ID": own.amigo_service_id,
+        "AMIGO_USER_ID": user,
+    }
+    if missing := [name for name, value in needed.items() if not value]:
+        raise ConfigError([BadSetting(name, "is required for --starter") for name in missing])
+    wanted = StarterRequest(
+        service_id=own.amigo_service_id, version_set=own.amigo_version_set, facets=facets
+    )
+    async with AmigoClient(amigo_options(own), SystemClock()) as client:
+        await client.detect_revision()
+        made = await client.starters(UserId(user), wanted)
+    sentence = next((one.prompt for one in made if one.prompt.strip()), None)
+    if sentence is None:
+        raise AmigoError("starters", detail="the API made up no sentence")
+    return sentence
 
 
 async def _call(plan: CallPlan, target: GatewayTarget, settings: Settings, *, as_json: bool) -> int:

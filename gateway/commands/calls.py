@@ -88,8 +88,10 @@ def table(records: Sequence[Record]) -> Iterator[str]:
 
 def describe(record: Record) -> Iterator[str]:
     """Yield one call for reading: its facts, then each turn with words and times."""
-    lists = ("turns", "events")
+    lists = ("turns", "events", "transcript", "rating")
     facts = {name: value for name, value in record.items() if name not in lists}
+    if rating := record.get("rating"):
+        facts["rating"] = f"{rating['value']} of 5"
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         yield f"{name:<{width}}  {_text(value)}"

@@ -1,0 +1,136 @@
+"""The rules, each with a record that breaks it and one that does not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.call.record import LEDGER
+from gateway.rca import RULES, Finding, explain
+from gateway.rca.rules import SLOW
+
+PAGE = Path("docs/rca.md").read_text()
+
+
+def turn(index: int = 1, **facts: Any) -> dict[str, Any]:
+    return {
+        "index": index,
+        "kind": "voice",
+        "user_text": "hello",
+        "user_message_id": f"m{index}",
+        "agent_message_id": None,
+        "retries": 0,
+        "interrupted": False,
+        "timings_ms": {"thinking": 300, "response_gap": 900},
+    } | facts
+
+
+def record(*turns: dict[str, Any], **facts: Any) -> dict[str, Any]:
+    return {
+        "call_sid": "CA1",
+        "status": "completed",
+        "end_reason": "agent-ended",
+        "ended_at": "2026-01-01T10:00:00.000Z",
+        "conversation_state": "finished",
+        "turns": list(turns) or [turn()],
+        "events": [],
+        "transcript": [],
+        "transcript_state": "fetched",
+    } | facts
+
+
+def event(kind: str, **facts: Any) -> dict[str, Any]:
+    return {"at": "2026-01-01T09:59:00.000Z", "type": kind, **facts}
+
+
+BROKEN: dict[str, dict[str, Any]] = {
+    "no-media": record(end_reason="no-media"),
+    "api-error": record(end_reason="api-error"),
+    "user-busy": record(end_reason="rejected"),
+    "silence": record(end_reason="silence"),
+    "replica-lost": record(end_reason="replica-lost"),
+    "max-duration": record(end_reason="max-duration"),
+    "drained": record(end_reason="drain"),
+    "hung-up-waiting": record(turn(timings_ms={"speech": 900}), end_reason="caller-hangup"),
+    "finish-failed": record(conversation_state="finish-failed"),
+    "broken": record(events=[event("broken")]),
+    **{slow.rule: record(turn(timings_ms={slow.part: slow.over_ms + 1})) for slow in SLOW},
+    "retried": record(turn(retries=1), events=[event("turn-failed", how="void", status=503)]),
+    "nothing-understood": record(turn(user_text="")),
+    "interrupted-often": record(turn(1, interrupted=True), turn(2, interrupted=True)),
+    "false-starts": record(events=[event("barge-in", confirmed=False)] * 2),
+    "dead-air": record(events=[event("phrase", name="one-moment")]),
+    "long-utterance": record(events=[event("utterance-full")]),
+    "transcript-failed": record(transcript_state="failed"),
+}
+
+
+def told(call: dict[str, Any]) -> dict[str, Finding]:
+    return {finding.rule: finding for finding in explain(call)}
+
+
+def test_a_call_that_went_well_needs_no_change() -> None:
+    assert explain(record()) == []
+    assert explain({}) == [], "a record of an older version may hold anything, or nothing"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_speaks_of_its_own_trouble_and_of_nothing_else(rule: str) -> None:
+    assert list(told(BROKEN[rule])) == [rule]
+    finding = told(BROKEN[rule])[rule]
+    assert finding.what
+    assert finding.change
+
+
+@pytest.mark.parametrize("slow", SLOW, ids=lambda slow: slow.rule)
+def test_a_wait_at_its_bound_is_fine(slow: Any) -> None:
+    assert slow.part in LEDGER
+    assert explain(record(turn(timings_ms={slow.part: slow.over_ms}))) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "key"), (429, "rate limit"), (500, "support"), (None, "reachable"), (415, "REVISION")],
+)
+def test_an_api_error_says_what_its_status_asks_for(status: int | None, advice: str) -> None:
+    failed = event("turn-failed", how="refused", status=status)
+    finding = told(record(end_reason="api-error", events=[failed]))["api-error"]
+
+    assert finding.at == failed["at"]
+    assert advice in finding.change
+
+
+def test_a_finding_of_a_turn_has_the_time_the_api_noted() -> None:
+    line = {"message_id": "m3", "at": "2026-01-01T09:58:00Z"}
+    slow = turn(3, timings_ms={"thinking": 9000})
+    finding = told(record(slow, transcript=[line]))["slow-thinking"]
+
+    assert (finding.turn, finding.at) == (3, "2026-01-01T09:58:00Z")
+
+
+def test_a_caller_who_has_heard_the_answer_did_not_hang_up_waiting() -> None:
+    assert explain(record(end_reason="caller-hangup")) == []
+
+
+def test_the_page_lists_every_rule_in_order() -> None:
+    assert re.findall(r"^\| `([\w-]+)` \|", PAGE, re.MULTILINE) == list(RULES)
+
+
+@pytest.mark.parametrize("slow", SLOW, ids=lambda slow: slow.rule)
+def test_the_page_knows_every_bound(slow: Any) -> None:
+    assert f"| `{slow.rule}` | `{slow.part}` over {slow.over_ms} |" in PAGE
+
+
+def test_every_setting_a_finding_names_exists() -> None:
+    from gateway.settings import OPTIONS
+
+    known = {option.key for option in OPTIONS} | {option.variable for option in OPTIONS}
+    text = " ".join(f"{one.change} {one.what}" for call in BROKEN.values() for one in explain(call))
+    named = set(
+        re.findall(r"\b(?:turn_taking|barge_in|silence)\.\w+|\b(?:GATEWAY|AMIGO)_\w+", text)
+    )
+
+    assert named - known == set()
