@@ -202,13 +202,19 @@ class Agent:
         return tuple(fitting[:most])
 
     def hints(self, state: AgentState) -> tuple[str, ...]:
-        """Phrases the present state expects, for a recogniser."""
+        """Phrases the present state expects, the likeliest first, for a recogniser."""
         here = self._state(state)
-        answers = any(way.answer for way in here.exits)
+        asked = {way.answer for way in here.exits}
+        yes_no = ("yes", "no", "no, thank you")
+        # what the question is about comes first: a recogniser may use only so many
+        slots = [self.script.slots[slot] for slot in here.fills]
+        # a number held out as an example would be heard into every other number
+        numbers = any(slot.kind == "digits" for slot in slots)
         found = [
-            *(word for slot in here.fills for word in expected(self.script.slots[slot])),
-            *here.answers,
-            *(("yes", "no", "no, thank you") if answers else ()),
+            *(yes_no if "yes" in asked else ()),
+            *(word for slot in slots if slot.kind != "digits" for word in expected(slot)),
+            *(() if numbers else here.answers),
+            *(yes_no if "no" in asked else ()),
             "goodbye",
         ]
         return tuple(dict.fromkeys(found))
