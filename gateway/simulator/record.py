@@ -69,6 +69,8 @@ class Record:
     conversation_state: str
     turns: tuple[RecordedTurn, ...]
     phrases: tuple[Phrase, ...] = ()
+    rating: int | None = None
+    """The key the caller gave as a rating of the call."""
 
 
 async def fetch_record(
@@ -119,6 +121,7 @@ def parse_record(document: Any) -> Record:
         conversation_state=_text(found, "conversation_state"),
         turns=tuple(_turn(turn) for turn in _objects(found, "turns")),
         phrases=tuple(_phrases(found)),
+        rating=_rating(found),
     )
 
 
@@ -130,6 +133,12 @@ def _phrases(found: Mapping[str, Any]) -> Iterator[Phrase]:
         at = _moment(event, "at")
         after = None if at is None or answered is None else round((at - answered) * 1000)
         yield Phrase(after, _text(event, "name"))
+
+
+def _rating(found: Mapping[str, Any]) -> int | None:
+    rating = found.get("rating")
+    value = rating.get("value") if isinstance(rating, dict) else None
+    return value if isinstance(value, int) else None
 
 
 def _turn(turn: Mapping[str, Any]) -> RecordedTurn:

@@ -11,7 +11,7 @@ from gateway.simulator.caller import Caller, Moment, Said
 from gateway.simulator.ear import Stretch
 from gateway.simulator.judge import Violation
 from gateway.simulator.line import LineEnd
-from gateway.simulator.plan import CallPlan
+from gateway.simulator.plan import CallPlan, Keys
 from gateway.simulator.playback import Underrun
 from gateway.simulator.record import CALLER_KINDS, OVER, Record, RecordedTurn
 
@@ -107,6 +107,8 @@ def _answer_complaints(
     said: tuple[Said, ...], record: Record, *, told_to_hang_up: bool
 ) -> Iterator[str]:
     """Items without an answer of the agent that was heard."""
+    if said and _is_rating(said[-1], record):
+        said = said[:-1]  # The agent had taken its leave before: nobody answers but the gateway.
     due = [n for n in range(len(said)) if _wants_answer(said, n, told_to_hang_up=told_to_hang_up)]
     turns = [turn for turn in record.turns if _is_answerable(turn)]
     if len(turns) == len(said):
@@ -130,6 +132,11 @@ def _wants_answer(said: tuple[Said, ...], number: int, *, told_to_hang_up: bool)
     if last:
         return not told_to_hang_up
     return not (said[number + 1].barged_in and said[number + 1].item.interrupts)
+
+
+def _is_rating(said: Said, record: Record) -> bool:
+    """The keys were taken for the rating the caller was asked for, not for an answer to the agent."""
+    return isinstance(said.item, Keys) and said.item.digits == str(record.rating)
 
 
 def _is_answerable(turn: RecordedTurn) -> bool:

@@ -107,3 +107,29 @@ def test_a_caller_told_to_hang_up_at_once_needs_no_conversation():
 
     assert complaints_about(record, hang_up_after=0.5) == []
     assert complaints_about(record) == ["no conversation came into being"]
+
+
+RATED = Said(item=Keys("4"), from_ms=9000, until_ms=9200)
+
+
+def test_the_key_taken_as_the_rating_needs_no_answer_of_the_agent():
+    rated = replace(GOOD, turns=(GREETING, VOICE), rating=4)
+
+    assert complaints_about(rated, SPOKEN, RATED) == []
+
+
+@pytest.mark.parametrize("rating", [None, 5])
+def test_a_key_that_is_not_the_recorded_rating_wants_its_answer(rating):
+    silent = replace(GOOD, turns=(GREETING, VOICE), rating=rating)
+
+    (found,) = complaints_about(silent, SPOKEN, RATED)
+
+    assert "1 of 2 items" in found
+
+
+def test_the_rating_does_not_excuse_the_item_before_it():
+    unheard = replace(GOOD, turns=(GREETING, turn("voice", "")), rating=4)
+
+    (found,) = complaints_about(unheard, SPOKEN, RATED)
+
+    assert "item 1" in found

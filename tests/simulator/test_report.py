@@ -244,7 +244,10 @@ def test_times_are_minutes_seconds_and_tenths(ms, text):
         lambda inner: (
             st.lists(inner)
             | st.dictionaries(
-                st.sampled_from(["turns", "events", "at", "status", "kind", "timings_ms"]), inner
+                st.sampled_from(
+                    ["turns", "events", "rating", "at", "status", "kind", "timings_ms"]
+                ),
+                inner,
             )
         ),
     )
