@@ -67,7 +67,12 @@ def complaints(caller: Caller, plan: CallPlan, end: LineEnd) -> list[str]:
         found.append("the agent was never heard")
     if not caller.finished:
         done = sum(said.until_ms is not None for said in caller.said)
-        found.append(f"only {done} of {len(plan.items)} items were said")
+        cut = done == len(plan.items)
+        found.append(
+            "the call ended while the last item was being said"
+            if cut
+            else f"only {done} of {len(plan.items)} items were said"
+        )
     for number, said in enumerate(caller.said, 1):
         # A caller told to hang up early does not wait for the last answer.
         excused = plan.hang_up_after is not None and number == len(caller.said)
