@@ -55,7 +55,6 @@ def steps(pcm: Pcm) -> list[Step]:
     """Everything that is done to a frame in a call, the floor first."""
     frames = list(pcm.reshape(-1, FRAME_SAMPLES))
     ulaw = [mulaw.encode(frame) for frame in frames]
-    raw = [frame.tobytes() for frame in frames]
     agent = Resampler(8000, AGENT_RATE).push(pcm)
     size = AGENT_RATE * FRAME_MS // 1000
     pieces = [agent[at : at + size] for at in range(0, agent.size, size)]
@@ -64,13 +63,21 @@ def steps(pcm: Pcm) -> list[Step]:
     ]
     sent = [piece.tobytes() for piece in joined]
 
-    def vad() -> Callable[[int], object]:
-        judge = make_vad("webrtc").judge
-        return lambda index: judge(raw[index])
+    def vad(engine: str) -> Callable[[], Callable[[int], object]]:
+        def prepare() -> Callable[[int], object]:
+            judge = make_vad(engine).judge
+            return lambda index: judge(frames[index], in_turn=False)
 
-    def ears() -> Callable[[int], object]:
-        push = Endpointer(make_vad("webrtc")).push
-        return lambda index: push(frames[index])
+        return prepare
+
+    def ears(engine: str, lines: int = 1) -> Callable[[], Callable[[int], object]]:
+        """As many calls side by side; a step is one frame of one of them."""
+
+        def prepare() -> Callable[[int], object]:
+            pushes = [Endpointer(make_vad(engine)).push for _ in range(lines)]
+            return lambda index: pushes[index % lines](frames[index // lines])
+
+        return prepare
 
     def down() -> Callable[[int], object]:
         push = Resampler(AGENT_RATE, 8000).push
@@ -85,8 +92,11 @@ def steps(pcm: Pcm) -> list[Step]:
         Step("mu-law decode", lambda: lambda index: mulaw.decode(ulaw[index])),
         Step("mu-law encode", lambda: lambda index: mulaw.encode(frames[index])),
         Step("mu-law level", lambda: lambda index: mulaw.ulaw_level_dbfs(ulaw[index])),
-        Step("vad", vad),
-        Step("endpointer with vad", ears),
+        Step("vad webrtc", vad("webrtc")),
+        Step("vad silero", vad("silero")),
+        Step("endpointer, webrtc", ears("webrtc")),
+        Step("endpointer, hybrid", ears("hybrid")),
+        Step("endpointer, hybrid, 50 calls", ears("hybrid", 50)),
         Step("resample 24k to 8k, 20 ms", down),
         Step("agent voice 24k, 200 ms", voice, PIECE_FRAMES),
     ]

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from audio.endpoint import Endpointer, EndpointOptions
-from audio.vad import make_vad
+from audio.vad import best_engine, make_vad
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.bridge.aftermath import Aftermath
@@ -188,4 +188,6 @@ def _detector_factory(settings: Settings) -> Callable[[], Endpointer]:
         milestones_ms=tuple(sorted({turns.upload_after_ms, barge_in.confirm_ms})),
         echo_guard_db=barge_in.echo_guard_db,
     )
-    return lambda: Endpointer(make_vad(turns.vad), options)
+    engine = best_engine() if turns.vad == "auto" else turns.vad
+    make_vad(engine)  # the model is loaded now, not while the first caller waits
+    return lambda: Endpointer(make_vad(engine), options)

@@ -9,8 +9,8 @@ compile() {
 }
 # hatchling builds the project itself, without build isolation, so it is locked like the rest
 echo 'hatchling>=1.27
-editables>=0.5' | compile - pyproject.toml --extra fast --extra sandbox --extra dev -o locks/dev.txt
+editables>=0.5' | compile - pyproject.toml --extra fast --extra silero --extra plot --extra sandbox --extra dev -o locks/dev.txt
 echo 'hatchling>=1.27
-editables>=0.5' | compile - pyproject.toml --extra fast -c locks/dev.txt -o locks/gateway.txt
+editables>=0.5' | compile - pyproject.toml --extra fast --extra silero -c locks/dev.txt -o locks/gateway.txt
 echo 'hatchling>=1.27
-editables>=0.5' | compile - pyproject.toml --extra fast --extra sandbox -c locks/dev.txt -o locks/sandbox.txt
+editables>=0.5' | compile - pyproject.toml --extra fast --extra silero --extra sandbox -c locks/dev.txt -o locks/sandbox.txt

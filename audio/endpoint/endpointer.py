@@ -10,7 +10,7 @@ from audio.endpoint.hearing import Hearing
 from audio.endpoint.onset import OnsetEvidence
 from audio.endpoint.signals import EndpointOptions, Offset, Onset, Signal, Voiced
 from audio.endpoint.stretch import Stretch
-from audio.types import FRAME_MS, FRAME_SAMPLES, SILENCE_DBFS, Pcm
+from audio.types import FRAME_MS, FRAME_SAMPLES, Pcm
 from audio.vad import Vad, Verdict
 
 _NOTHING: Final[tuple[Signal, ...]] = ()
@@ -19,6 +19,10 @@ _OVER_CEILING: Final = 1.0
 """dB above the line's floor and above its background's ceiling that a beginning must have."""
 _FAINT_OVER_FLOOR: Final = 3.0
 """dB above the floor from which frames before a beginning may belong to it."""
+_LIKELY: Final = 0.4
+"""Probability from which the model takes a frame for speech that goes on,"""
+_CLEAR: Final = 30.0
+"""and dB above the floor at which it is not asked: there the detector errs less."""
 _HOLD_MORE: Final = 4.0
 """dB that a caller who has begun may sink below the echo guard."""
 
@@ -37,7 +41,7 @@ class Endpointer:
         self.set_patience(None)
         self._hearing = Hearing()
         self._background = Background()
-        self._echo = EchoGuard(self._options.echo_memory_ms)
+        self._echo = EchoGuard(self._options.echo_memory_ms, self._options.echo_guard_db)
         self._onset = OnsetEvidence(self._options.onset_ms)
         self._stretch: Stretch | None = None
         self._milestones = 0
@@ -61,17 +65,18 @@ class Endpointer:
         chosen = self._options.end_silence_ms if ms is None else ms
         self._patience = max(1, chosen // FRAME_MS)
 
-    def push(self, pcm: Pcm, agent_dbfs: float = SILENCE_DBFS) -> tuple[Signal, ...]:
-        """Hear 160 samples of the caller while we play at `agent_dbfs`; what follows from them.
+    def push(self, pcm: Pcm, agent: Pcm | None = None) -> tuple[Signal, ...]:
+        """Hear 160 samples of the caller while we play 160 of `agent`, or nothing; what follows from them.
 
         Nearly always nothing, which is one shared empty tuple. `ValueError` for any other size.
         """
         if pcm.size != FRAME_SAMPLES:
             raise ValueError(f"frames have {FRAME_SAMPLES} samples, got {pcm.size}")
         self._position += FRAME_SAMPLES
-        verdict = self._vad.judge(pcm.tobytes())
+        verdict = self._vad.judge(pcm, in_turn=self._stretch is not None)
         level = self._hearing.hear(pcm)
-        self._echo.hear(agent_dbfs)
+        idle = self._stretch is None and not self._onset.frames
+        self._echo.hear(self._hearing.samples, level, agent, learn=idle)
         self._background.hear(level)
         if self._stretch is not None:
             return self._follow(self._stretch, verdict, level)
@@ -79,10 +84,12 @@ class Endpointer:
 
     def _wait(self, verdict: Verdict, level: float) -> tuple[Signal, ...]:
         background, echo = self._background, self._echo
-        guard = echo.loudest - self._options.echo_guard_db
+        guard = echo.guard
         sure = self._onset.hear(
             verdict,
+            self._vad.probability,
             self._hearing,
+            level=echo.level,
             gate=max(background.floor + _OVER_FLOOR, background.ceiling + _OVER_CEILING, guard),
             faint=max(background.floor + _FAINT_OVER_FLOOR, guard),
         )
@@ -90,9 +97,12 @@ class Endpointer:
             background.learn(level)
         if not sure:
             return _NOTHING
+        if echo.is_echo():
+            self._onset.clear()
+            return _NOTHING
         frames = self._onset.frames
+        started_at = self._position - self._onset.reach * FRAME_SAMPLES
         self._onset.clear()
-        started_at = self._position - frames * FRAME_SAMPLES
         self._stretch = Stretch(
             self._options, started_at=started_at, voiced_frames=frames, level=level
         )
@@ -101,11 +111,14 @@ class Endpointer:
         return onset, *self._passed(self._stretch)
 
     def _follow(self, stretch: Stretch, verdict: Verdict, level: float) -> tuple[Signal, ...]:
-        guard = self._echo.loudest - self._options.echo_guard_db - _HOLD_MORE
-        background = self._background
+        guard, level = self._echo.guard - _HOLD_MORE, self._echo.level
+        background, probability = self._background, self._vad.probability
         over = stretch.hear(
             level,
             voice=verdict is not Verdict.NOISE and level > guard,
+            likely=probability is None
+            or probability >= _LIKELY
+            or level > background.floor + _CLEAR,
             floor=background.floor,
             ceiling=background.ceiling,
             patience=self._patience,

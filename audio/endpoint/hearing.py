@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from audio.endpoint.tone import is_tone
 from audio.mulaw import dbfs
 from audio.types import FRAME_SAMPLES, Pcm
 
@@ -17,11 +18,8 @@ _LONGEST_PERIOD: Final = 66
 _PAIRS: Final = FRAME_SAMPLES
 _ALIKE: Final = _PAIRS - _LONGEST_PERIOD
 """Samples compared with themselves one period earlier."""
-_UNEXPLAINED: Final = 0.02
-"""Share of a frame's power (-17 dB) that two steady sinusoids leave unexplained: keys and call tones leave less."""
 _STEADY_DB: Final = 0.6
 """Change of level from frame to frame that a generator stays under; voices seldom do for long."""
-_RIDGE: Final = 1e-5
 
 
 class Hearing:
@@ -45,6 +43,11 @@ class Hearing:
         self.level = dbfs(float(self._now.dot(self._now)) / FRAME_SAMPLES)
         return self.level
 
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """The newest frame; overwritten by the next."""
+        return self._now
+
     def pitch(self) -> float:
         """How periodic the 40 ms are, at most 1: vowels are above one half, breath, clicks and knocks below.
 
@@ -60,21 +63,5 @@ class Hearing:
         return best / sqrt(float(latest.dot(latest)) + 1.0)
 
     def is_tone(self) -> bool:
-        """Whether this frame is one or two steady sinusoids, such as a key or a call tone.
-
-        Two sinusoids obey x[n] + x[n-4] = a (x[n-1] + x[n-3]) + b x[n-2] exactly; the best a and b
-        are found and what remains is compared with the whole.
-        """
-        if abs(self.level - self._level_before) >= _STEADY_DB:
-            return False
-        x = self._now.astype(np.float64)
-        ends, inner, middle = x[4:] + x[:-4], x[3:-1] + x[1:-3], x[2:-2]
-        ii, mm, im = float(inner.dot(inner)), float(middle.dot(middle)), float(inner.dot(middle))
-        ei, em, ee = float(ends.dot(inner)), float(ends.dot(middle)), float(ends.dot(ends))
-        # A single sinusoid leaves the two equations dependent; a little ridge keeps them solvable.
-        ridge = _RIDGE * (ii + mm) + 1.0
-        determinant = (ii + ridge) * (mm + ridge) - im * im
-        a = (ei * (mm + ridge) - em * im) / determinant
-        b = (em * (ii + ridge) - ei * im) / determinant
-        unexplained = ee - 2.0 * (a * ei + b * em) + a * a * ii + 2.0 * a * b * im + b * b * mm
-        return unexplained < _UNEXPLAINED * float(x.dot(x))
+        """Whether this frame is a key or a call tone."""
+        return is_tone(self._now, steady=abs(self.level - self._level_before) < _STEADY_DB)

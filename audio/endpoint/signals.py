@@ -13,9 +13,11 @@ class EndpointOptions:
     """Patience and gates. The defaults were chosen on half an hour of labelled telephone speech and checked on another."""
 
     end_silence_ms: int = 660
-    """Silence that ends a turn on a quiet line. The one knob: the other two silences keep their distance to it."""
+    """Silence that ends a turn on a quiet line. The one knob: the other silences keep their distance to it."""
     noisy_extra_ms: int = 200
     """Added where only the noise on the line tells us so: soft word endings drown in it."""
+    unlikely_extra_ms: int = 140
+    """Added where only the speech model says so: its probability sinks early in soft endings."""
     faded_extra_ms: int = 540
     """Added where a voice in the background goes on and the caller's own level has just fallen away."""
     milestones_ms: tuple[int, ...] = (240, 450)

@@ -1,4 +1,4 @@
-"""Has the speaker stopped? Three clocks of silence over one open stretch of speech."""
+"""Has the speaker stopped? Four clocks of silence over one open stretch of speech."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _FADED_LEAST: Final = 6.0
 class Stretch:
     """One stretch of speech from its onset on.
 
-    It ends when nothing like a voice was heard for the plain silence, or nothing that stands out of
-    the line's noise for a longer one, or nothing near the caller's own loudness for the longest.
+    It ends when nothing like a voice was heard for the plain silence, or nothing that the speech model
+    believes in or that stands out of the line's noise for a longer one, or nothing near the caller's
+    own loudness for the longest.
     """
 
     def __init__(
@@ -39,24 +40,36 @@ class Stretch:
         self.silent_frames = 0
         """Frames since the last one taken for speech by the clock that ran out."""
         self._noisy_extra = options.noisy_extra_ms // FRAME_MS
+        self._unlikely_extra = options.unlikely_extra_ms // FRAME_MS
         self._faded_extra = options.faded_extra_ms // FRAME_MS
         self._peak = level
         self._unvoiced = 0
         self._drowned = 0
         self._faded = 0
+        self._unlikely = 0
 
     def hear(
-        self, level: float, *, voice: bool, floor: float, ceiling: float, patience: int
+        self,
+        level: float,
+        *,
+        voice: bool,
+        likely: bool,
+        floor: float,
+        ceiling: float,
+        patience: int,
     ) -> bool:
         """Take a frame; true when the stretch ends with it.
 
-        `voice` says that the frame may be speech and is not our echo; `patience` is the plain silence
-        in frames.
+        `voice` says that the frame may be speech and is not our echo, `likely` that the model, where
+        there is one, thinks so too; `patience` is the plain silence in frames.
         """
         peak = self._peak = level if level > self._peak else self._peak - _SINK
         self._unvoiced += 1
         self._drowned += 1
         self._faded += 1
+        self._unlikely += 1
+        if likely:
+            self._unlikely = 0
         if voice:
             # The engine's lingering counts here: it is what lifts a curt "no" over the first milestone.
             self.voiced_ms += FRAME_MS
@@ -75,6 +88,8 @@ class Stretch:
             self.silent_frames = self._drowned
         elif self._faded >= patience + self._faded_extra:
             self.silent_frames = self._faded
+        elif self._unlikely >= patience + self._unlikely_extra:
+            self.silent_frames = self._unlikely
         else:
             return False
         return True

@@ -8,7 +8,10 @@ installed costs nothing.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from importlib.util import find_spec
+from typing import Final, Protocol
+
+from audio.types import Pcm
 
 
 class Verdict(Enum):
@@ -25,17 +28,50 @@ class Verdict(Enum):
 class Vad(Protocol):
     """A voice activity engine with the memory of one line."""
 
-    def judge(self, frame: bytes) -> Verdict:
-        """Judge the next 20 ms: 320 bytes of 16-bit samples at 8 kHz, in order, none left out."""
+    @property
+    def probability(self) -> float | None:
+        """Of a voice in the newest sound, from 0 to 1, where a speech model was asked."""
+        ...
+
+    def judge(self, pcm: Pcm, *, in_turn: bool) -> Verdict:
+        """Judge the next 20 ms: 160 samples at 8 kHz, in order, none left out.
+
+        `in_turn`: the caller is taken to be speaking; an engine may forget only between turns.
+        """
         ...
 
 
+ENGINES: Final = ("webrtc", "silero", "hybrid")
+
+
+def model_installed() -> bool:
+    """Whether the speech model's runtime is there: the `silero` extra brings it."""
+    return find_spec("onnxruntime") is not None
+
+
+def best_engine() -> str:
+    """The engine for a line nobody has an opinion on: both together, where the model can run."""
+    return "hybrid" if model_installed() else "webrtc"
+
+
 def make_vad(name: str) -> Vad:
-    """A new engine for one call; `ValueError` names the engines there are."""
+    """A new engine for one call; `ValueError` names the engines there are.
+
+    `ImportError` where the speech model's runtime is not installed.
+    """
     match name:
         case "webrtc":
             from audio.vad.webrtc import WebrtcVad
 
             return WebrtcVad()
+        case "silero":
+            from audio.vad.silero import SileroVad
+
+            return SileroVad()
+        case "hybrid":
+            from audio.vad.hybrid import HybridVad
+
+            return HybridVad()
         case _:
-            raise ValueError(f"no voice activity engine {name!r}; there is 'webrtc'")
+            known = ", ".join(repr(engine) for engine in ENGINES)
+            raise ValueError(f"no voice activity engine {name!r}; there are {known}")

@@ -10,7 +10,7 @@ from typing import Final
 
 import webrtcvad
 
-from audio.types import SAMPLE_RATE
+from audio.types import SAMPLE_RATE, Pcm
 from audio.vad import Verdict
 
 _STRICT_MODE: Final = 3
@@ -21,11 +21,14 @@ _LENIENT_MODE: Final = 1
 class WebrtcVad:
     """Two detectors side by side: sure of speech where the strict one is, sure of noise where even the lenient one is."""
 
+    probability: Final = None
+
     def __init__(self) -> None:
         self._strict = webrtcvad.Vad(_STRICT_MODE)
         self._lenient = webrtcvad.Vad(_LENIENT_MODE)
 
-    def judge(self, frame: bytes) -> Verdict:
+    def judge(self, pcm: Pcm, *, in_turn: bool) -> Verdict:  # noqa: ARG002 - it forgets nothing
+        frame = pcm.tobytes()
         # Both must hear every frame: each adapts to the line's noise by what it is given.
         sure = self._strict.is_speech(frame, SAMPLE_RATE)
         perhaps = self._lenient.is_speech(frame, SAMPLE_RATE)

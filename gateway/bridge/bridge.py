@@ -73,7 +73,7 @@ class Bridge:
         self.ears = Ears(
             house.make_detector(),
             self._emit,
-            self.mouth.level,
+            self.mouth.played.frame,
             pre_roll_ms=options.pre_roll_ms,
             max_utterance_ms=options.max_utterance_ms,
         )

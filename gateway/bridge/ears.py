@@ -13,6 +13,7 @@ from typing import Protocol
 from audio import mulaw
 from audio.endpoint import Offset, Onset, Signal, Voiced
 from audio.types import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, ULAW_SILENCE, Pcm
+from gateway.bridge.timeline import SampleClock
 from gateway.bridge.utterance import Utterance
 from gateway.call import events as ev
 
@@ -23,17 +24,20 @@ MAX_GAP_MS = 1000
 class Detector(Protocol):
     """What the ears need of `audio.endpoint.Endpointer`."""
 
-    def push(self, pcm: Pcm, agent_dbfs: float = ...) -> tuple[Signal, ...]: ...
+    def push(self, pcm: Pcm, agent: Pcm | None = ...) -> tuple[Signal, ...]: ...
 
 
 class Ears:
-    """Cuts the caller's stream into utterances and tells the core about each."""
+    """Cuts the caller's stream into utterances and tells the core about each.
+
+    `reference(at)` gives the 160 mu-law bytes of ours that the caller hears from `at` on, or None.
+    """
 
     def __init__(
         self,
         detector: Detector,
         emit: Callable[[ev.Event], None],
-        agent_level: Callable[[float], float],
+        reference: Callable[[float], bytes | None],
         *,
         pre_roll_ms: int = 400,
         max_utterance_ms: int = 30_000,
@@ -41,7 +45,8 @@ class Ears:
     ) -> None:
         self._detector = detector
         self._emit = emit
-        self._agent_level = agent_level
+        self._reference = reference
+        self._clock = SampleClock()
         self._on_frame = on_frame
         self._pre_roll: deque[bytes] = deque(maxlen=max(1, (pre_roll_ms + 2000) // FRAME_MS))
         self._pre_roll_samples = pre_roll_ms * SAMPLE_RATE // 1000
@@ -94,6 +99,7 @@ class Ears:
             silence = bytes([ULAW_SILENCE]) * FRAME_SAMPLES
             for _ in range(frames):
                 self._frame(silence, now)
+            self._clock.skipped(missing / 1000 - frames * FRAME_MS / 1000)
 
     def _frame(self, ulaw: bytes, now: float) -> None:
         self.frames += 1
@@ -105,7 +111,9 @@ class Ears:
         self._pre_roll.append(pcm)
         if self.open is not None:
             self.open.append(pcm)
-        for signal in self._detector.push(samples, self._agent_level(now)):
+        ours = self._reference(self._clock.received(self._samples, now) - FRAME_MS / 1000)
+        agent = None if ours is None else mulaw.decode(ours)
+        for signal in self._detector.push(samples, agent):
             self._signal(signal, now)
         if self.open is not None and len(self.open.pcm) >= self._max_bytes:
             self._split(now)

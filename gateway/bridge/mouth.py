@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-
-from audio import mulaw
 from audio.pacing import Playout
-from audio.types import FRAME_SAMPLES, SAMPLE_RATE, SILENCE_DBFS
+from audio.types import FRAME_SAMPLES, SAMPLE_RATE
 from gateway.bridge.speech import Speech
+from gateway.bridge.timeline import Played
 from gateway.call import events as ev
 from gateway.clock import Clock
 
@@ -90,9 +88,8 @@ class Mouth:
         self._clear_due = False
         self._epoch = 0
         self._changed = asyncio.Event()
-        self._levels: deque[tuple[float, float]] = deque()
-        """(end of the frame's playing, dBFS), for the echo guard."""
-        self._silent_until = 0.0
+        self.played = Played()
+        """What the caller hears from us, for telling our echo from speech."""
 
     # ------------------------------------------------------------ orders
 
@@ -130,7 +127,7 @@ class Mouth:
         self._queue.clear()
         self._epoch += 1
         self._playout.clear(now)
-        self._levels.clear()
+        self.played.cut(now)
         if self._on_clear is not None:
             self._on_clear(now)
         for item in dropped:
@@ -161,13 +158,6 @@ class Mouth:
             if name == item.last_mark:
                 item.last_mark = None
         self._changed.set()
-
-    def level(self, now: float) -> float:
-        """Loudness (dBFS) of what the caller hears from us now."""
-        levels = self._levels
-        while levels and levels[0][0] < now:
-            levels.popleft()
-        return levels[0][1] if levels else SILENCE_DBFS
 
     @property
     def playing(self) -> bool:
@@ -249,17 +239,10 @@ class Mouth:
         item.segments.append((at, len(piece)))
         item.ends = self._playout.end
         item.starved = False
-        self._remember_levels(piece, begins)
+        self.played.add(piece, begins)
         if self._on_sent is not None:
             self._on_sent(piece, begins)
         return begins
-
-    def _remember_levels(self, piece: bytes, begins: float) -> None:
-        frames = mulaw.decode(piece).astype(np.float32).reshape(-1, FRAME_SAMPLES)
-        power = (frames * frames).mean(axis=1) / (32768.0 * 32768.0)
-        levels = 10.0 * np.log10(np.maximum(power, 1e-10))
-        for index, level in enumerate(levels.tolist()):
-            self._levels.append((begins + (index + 1) * 0.02, max(level, SILENCE_DBFS)))
 
     def _next_item(self) -> _Item | None:
         """The first item with something to send; one that is dry lets those behind it pass."""

@@ -46,7 +46,10 @@ class _Table(BaseModel):
 class TurnTaking(_Table):
     """When the caller's turn begins and ends, and what of it is sent when."""
 
-    vad: Engine = Field("webrtc", description="voice activity engine")
+    vad: Engine = Field(
+        "auto",
+        description="voice activity engine; auto is hybrid where the speech model runs, else webrtc",
+    )
     end_silence_ms: Milliseconds = Field(
         660, ge=100, le=5000, description="silence that ends the caller's turn"
     )

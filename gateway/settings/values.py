@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
+from audio.vad import model_installed
 from gateway.store import store_path
 
 
@@ -154,8 +155,10 @@ def _lower(value: object) -> object:
 
 def _engine(value: object) -> object:
     name = _lower(value)
-    if name in {"silero", "hybrid"}:
-        raise ValueError("is not part of this version; use webrtc")
+    if name in {"silero", "hybrid"} and not model_installed():
+        raise ValueError(
+            "needs the speech model's runtime: install voice-gateway[silero], or use webrtc"
+        )
     return name
 
 
@@ -182,7 +185,7 @@ StoreUrl = Annotated[str, AfterValidator(_store)]
 UserPool = Annotated[tuple[Word, ...], BeforeValidator(_comma_list), AfterValidator(_no_twins)]
 Query = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_query)]
 Port = Annotated[Count, BeforeValidator(_port)]
-Engine = Annotated[Literal["webrtc"], BeforeValidator(_engine)]
+Engine = Annotated[Literal["auto", "webrtc", "silero", "hybrid"], BeforeValidator(_engine)]
 Identity = Literal["fixed", "pool", "per-caller"]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)]
 LogFormat = Annotated[Literal["json", "text"], BeforeValidator(_lower)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from audio.endpoint import Endpointer, EndpointOptions, Signal
 from audio.mulaw import level_dbfs
-from audio.types import FRAME_SAMPLES, SAMPLE_RATE, SILENCE_DBFS, Pcm
+from audio.types import FRAME_SAMPLES, SAMPLE_RATE, Pcm
 from audio.vad import make_vad
 
 
@@ -104,8 +104,7 @@ def listen(ears: Endpointer, pcm: Pcm, agent: Pcm | None = None) -> list[Signal]
     for index, frame in enumerate(frames(pcm)):
         at = index * FRAME_SAMPLES
         ours = agent[at : at + FRAME_SAMPLES] if agent is not None else None
-        level = level_dbfs(ours) if ours is not None and ours.size else SILENCE_DBFS
-        said += ears.push(frame, level)
+        said += ears.push(frame, ours if ours is not None and ours.size == frame.size else None)
     return said
 
 

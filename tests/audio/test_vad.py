@@ -14,7 +14,7 @@ from tests.audio.sounds import frames, quiet, speech
 
 def verdicts(pcm: Pcm, engine: str = "webrtc") -> Counter[Verdict]:
     vad = make_vad(engine)
-    return Counter(vad.judge(frame.tobytes()) for frame in frames(pcm))
+    return Counter(vad.judge(frame, in_turn=False) for frame in frames(pcm))
 
 
 def test_speech_is_speech():
@@ -27,7 +27,7 @@ def test_speech_is_speech():
 def test_a_quiet_line_is_noise(pcm: Pcm):
     vad = make_vad("webrtc")
 
-    order = [vad.judge(frame.tobytes()) for frame in frames(pcm)]
+    order = [vad.judge(frame, in_turn=False) for frame in frames(pcm)]
 
     # It takes the engine a moment to know a new line.
     assert set(order[10:]) == {Verdict.NOISE}
@@ -37,7 +37,7 @@ def test_doubt_lingers_after_a_word():
     vad = make_vad("webrtc")
     line = np.concatenate([speech("goodbye"), quiet(600)])
 
-    order = [vad.judge(frame.tobytes()) for frame in frames(line)]
+    order = [vad.judge(frame, in_turn=False) for frame in frames(line)]
 
     last_sure = max(at for at, verdict in enumerate(order) if verdict is Verdict.SPEECH)
     assert order[last_sure + 1] is Verdict.DOUBT
@@ -47,13 +47,13 @@ def test_doubt_lingers_after_a_word():
 def test_each_engine_remembers_its_own_line():
     fresh, used = make_vad("webrtc"), make_vad("webrtc")
     for frame in frames(speech("weasels")):
-        used.judge(frame.tobytes())
+        used.judge(frame, in_turn=False)
 
-    silence = bytes(320)
-    assert used.judge(silence) is not Verdict.NOISE
-    assert fresh.judge(silence) is Verdict.NOISE
+    silence = np.zeros(160, np.int16)
+    assert used.judge(silence, in_turn=False) is not Verdict.NOISE
+    assert fresh.judge(silence, in_turn=False) is Verdict.NOISE
 
 
 def test_an_unknown_engine_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="'psychic'; there is 'webrtc'"):
+    with pytest.raises(ValueError, match="'psychic'; there are 'webrtc', 'silero', 'hybrid'"):
         make_vad("psychic")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audio import mulaw
 from audio.endpoint import Offset, Onset, Signal, Voiced
-from audio.types import FRAME_SAMPLES, SILENCE_DBFS, Pcm
+from audio.types import FRAME_SAMPLES, Pcm
 from gateway.bridge.ears import Ears
 from gateway.call import events as ev
 
@@ -27,7 +27,7 @@ class Scripted:
         self.frame = 0
         self.heard: list[Pcm] = []
 
-    def push(self, pcm: Pcm, agent_dbfs: float = SILENCE_DBFS) -> tuple[Signal, ...]:
+    def push(self, pcm: Pcm, agent: Pcm | None = None) -> tuple[Signal, ...]:
         self.frame += 1
         self.heard.append(pcm)
         return self.script.get(self.frame, ())
@@ -40,7 +40,7 @@ def listen(
 ) -> tuple[Ears, list[ev.Event], Scripted]:
     events: list[ev.Event] = []
     detector = Scripted(script)
-    ears = Ears(detector, events.append, lambda _now: SILENCE_DBFS, **options)  # type: ignore[arg-type]
+    ears = Ears(detector, events.append, lambda _at: None, **options)  # type: ignore[arg-type]
     now = 10.0
     for payload, timestamp in messages:
         now += len(payload) / 8000
@@ -138,7 +138,7 @@ def test_time_that_steps_back_or_jitters_changes_nothing() -> None:
 def test_a_dropped_utterance_is_not_kept() -> None:
     events: list[ev.Event] = []
     detector = Scripted({10: (Onset(1600, 1600),), 30: (Offset(1600, 2000, 4800),)})
-    ears = Ears(detector, events.append, lambda _now: SILENCE_DBFS)
+    ears = Ears(detector, events.append, lambda _at: None)
     for index, (payload, _) in enumerate(frames(0, 40)):
         ears.hear(payload, None, index * 0.02)
         if index == 15:

@@ -218,8 +218,6 @@ def test_what_comes_later_is_refused_in_toml_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "instead"),
     [
-        ("GATEWAY_TURN_TAKING__VAD", "silero", "use webrtc"),
-        ("GATEWAY_TURN_TAKING__VAD", "hybrid", "use webrtc"),
         ("GATEWAY_STORE_URL", "redis://localhost", "use sqlite:///PATH"),
     ],
 )
@@ -230,6 +228,18 @@ def test_a_choice_that_comes_later_names_the_ones_there_are(
 
     assert "not part of this version" in line
     assert instead in line
+
+
+@pytest.mark.parametrize("engine", ["silero", "hybrid"])
+def test_an_engine_whose_model_cannot_run_is_refused_with_what_to_install(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.settings.values.model_installed", lambda: False)
+
+    (line,) = problems({"GATEWAY_TURN_TAKING__VAD": engine})
+
+    assert "voice-gateway[silero]" in line
+    assert "use webrtc" in line
 
 
 # ---------------------------------------------------------------- rules
@@ -292,7 +302,7 @@ def test_everything_wrong_is_reported_at_once_one_line_each() -> None:
         "GATEWAY_PORT": "x",
         "GATEWAY_MAXCALLS": "1",
         "GATEWAY_ROUTES": "no/routes.toml",
-        "GATEWAY_TURN_TAKING__VAD": "silero",
+        "GATEWAY_TURN_TAKING__VAD": "psychic",
         "GATEWAY_BARGE_IN__LOOKAHEAD_MS": "100",
         "GATEWAY_PLAYBACK__MESSAGE_MS": "200",
         "AMIGO_SERVICE_ID": "short",

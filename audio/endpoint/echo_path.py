@@ -1,0 +1,178 @@
+"""The way our voice takes back to us: how late, how loud, and what it sounds like on its return.
+
+The reference is what we play; what returns is a delayed, quieter, somewhat coloured copy under
+whatever else the line carries. Blocks of the line are correlated with the reference to find the
+delay; a short filter fitted by least squares then predicts the echo of each frame, and what the
+prediction leaves over is the caller and the room. A filter of 3 ms does for a hybrid's echo, and the
+delay before it may be any up to 600 ms.
+"""
+
+from __future__ import annotations
+
+from math import log10
+from typing import Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from audio.types import FRAME_SAMPLES, SAMPLE_RATE, Pcm
+
+LONGEST_MS: Final = 600
+"""Longest delay that is looked for: the echo itself and the network, there and back."""
+_LAGS: Final = LONGEST_MS * SAMPLE_RATE // 1000
+_BLOCK: Final = 1600
+"""Samples (200 ms) of the line that are compared with the reference."""
+_TAPS: Final = 24
+_BEFORE: Final = 8
+"""Taps of the filter, and how many of them lie before the delay that was found."""
+_UNIT: Final = np.eye(_TAPS)
+_HISTORY: Final = _LAGS + _BLOCK + _TAPS
+_ROOM: Final = 4 * _HISTORY
+_FFT: Final = 4096
+_ALIKE: Final = 0.3
+"""Least correlation of a block with the delayed reference that hints at an echo,"""
+_SURE: Final = 0.75
+"""and one that alone proves it."""
+_NEAR: Final = 8
+"""Samples by which two findings of one delay may differ."""
+_FORGET: Final = 0.98
+"""Share of the past that each frame leaves to the filter: about a second counts."""
+_REFIT_FRAMES: Final = 5
+_LOST_BLOCKS: Final = 8
+"""After so many blocks with an audible reference and another delay in them, a path is given up."""
+
+_Floats = NDArray[np.float32]
+
+
+class EchoPath:
+    """Delay and filter of one line; told every frame, asked while we play."""
+
+    def __init__(self) -> None:
+        self._reference: _Floats = np.zeros(_ROOM, np.float32)
+        self._line: _Floats = np.zeros(_ROOM, np.float32)
+        self._end = _HISTORY
+        self.delay: int | None = None
+        """Samples from our playing to the echo's return; None while unknown."""
+        self._candidate: int | None = None
+        self._strayed = 0
+        self._filter: NDArray[np.float64] = np.zeros(_TAPS)
+        self._squares: NDArray[np.float64] = np.zeros((_TAPS, _TAPS))
+        self._products: NDArray[np.float64] = np.zeros(_TAPS)
+        self._fitted = 0
+        self._lessons = 0
+
+    @property
+    def known(self) -> bool:
+        return self.delay is not None and self._fitted > 0
+
+    @property
+    def gain_db(self) -> float:
+        """Level of the echo against what we play."""
+        return 10.0 * log10(max(float(self._filter.dot(self._filter)), 1e-9))
+
+    def hear(self, line: _Floats, reference: Pcm | None) -> None:
+        """Take 160 samples of the line and of what we played meanwhile."""
+        if self._end + FRAME_SAMPLES > _ROOM:
+            for ring in (self._reference, self._line):
+                ring[:_HISTORY] = ring[self._end - _HISTORY : self._end]
+            self._end = _HISTORY
+        at, end = self._end, self._end + FRAME_SAMPLES
+        self._reference[at:end] = 0.0 if reference is None else reference
+        self._line[at:end] = line
+        self._end = end
+
+    def search(self) -> float:
+        """Compare the last 200 ms with what we played; how alike they are at the best delay, 0 to 1.
+
+        Finds and confirms the delay on the way.
+        """
+        alike, lag = self._compare()
+        if alike < _ALIKE:
+            return alike
+        if self.delay is not None and abs(lag - self.delay) <= _NEAR:
+            self._strayed = 0
+        elif alike > _SURE or (self._candidate is not None and abs(lag - self._candidate) <= _NEAR):
+            self._strayed += 1
+            if self.delay is None or alike > _SURE or self._strayed >= _LOST_BLOCKS:
+                self._settle(lag)
+        self._candidate = lag
+        return alike
+
+    def _compare(self) -> tuple[float, int]:
+        # Half the rate is enough to find a delay; differences keep hum and rumble out of it.
+        end = self._end
+        line = _halved(self._line[end - _BLOCK : end])
+        reference = _halved(self._reference[end - _BLOCK - _LAGS : end])
+        power = float(line.dot(line))
+        if power < 1.0:
+            return 0.0, 0
+        spectrum = np.fft.rfft(reference, _FFT) * np.conj(np.fft.rfft(line, _FFT))
+        lags = _LAGS // 2
+        products = np.abs(np.fft.irfft(spectrum, _FFT)[: lags + 1])
+        sums = np.concatenate(([0.0], np.cumsum(reference.astype(np.float64) ** 2)))
+        energies = sums[line.size :][: lags + 1] - sums[: lags + 1]
+        alike = products / np.sqrt(power * energies + power)
+        best = int(alike.argmax())
+        return min(1.0, float(alike[best])), 2 * (lags - best)
+
+    def _settle(self, delay: int) -> None:
+        self.delay = delay
+        self._strayed = 0
+        self._filter[:] = 0.0
+        self._squares[:] = 0.0
+        self._products[:] = 0.0
+        self._fitted = 0
+        # The block that showed the delay is the first lesson.
+        for back in range(_BLOCK // FRAME_SAMPLES - 1, -1, -1):
+            self._collect(back)
+        self._fit()
+
+    def echo(self) -> _Floats:
+        """What of the newest frame is our echo, as far as the filter knows."""
+        return (self._delayed(0) @ self._filter).astype(np.float32)
+
+    def learn(self) -> None:
+        """Let the filter follow the newest frame, in which the caller is silent."""
+        self._collect(0)
+        self._lessons += 1
+        if self._lessons % _REFIT_FRAMES == 0:
+            self._fit()
+
+    def left_over_db(self) -> float:
+        """Level of the last 200 ms without the echo against their level with it."""
+        frames = range(_BLOCK // FRAME_SAMPLES)
+        line = self._line[self._end - _BLOCK : self._end]
+        echo = np.concatenate([self._delayed(back) @ self._filter for back in reversed(frames)])
+        rest = line - echo
+        return 10.0 * log10((float(rest.dot(rest)) + 1.0) / (float(line.dot(line)) + 1.0))
+
+    def forget_sound(self) -> None:
+        """We were silent for long: nothing of what was played before can return any more."""
+        self._reference[:] = 0.0
+        self._line[:] = 0.0
+        self._end = _HISTORY
+
+    def _delayed(self, back: int) -> NDArray[np.float32]:
+        """Row per sample of the frame `back` frames ago, column per tap: the reference that far before it."""
+        start = self._end - (back + 1) * FRAME_SAMPLES - (self.delay or 0) + _BEFORE - _TAPS + 1
+        piece = self._reference[start : start + FRAME_SAMPLES + _TAPS - 1]
+        return sliding_window_view(piece, _TAPS)
+
+    def _collect(self, back: int) -> None:
+        rows = self._delayed(back)
+        end = self._end - back * FRAME_SAMPLES
+        self._squares *= _FORGET
+        self._squares += rows.T @ rows
+        self._products *= _FORGET
+        self._products += rows.T @ self._line[end - FRAME_SAMPLES : end]
+
+    def _fit(self) -> None:
+        ridge = 1e-3 * float(np.trace(self._squares)) / _TAPS + FRAME_SAMPLES
+        self._filter[:] = np.linalg.solve(self._squares + ridge * _UNIT, self._products)
+        self._fitted += 1
+
+
+def _halved(samples: _Floats) -> _Floats:
+    half = samples[::2] + samples[1::2]
+    return np.diff(half, prepend=half[:1]).astype(np.float32, copy=False)
