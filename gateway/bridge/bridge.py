@@ -146,11 +146,13 @@ class Bridge:
         if line is not self._line:
             return
         self._line = None
-        self._deafen()
         self.over()
+        self._deafen()
 
     def over(self, *, stream_only: bool = False) -> None:
         """The carrier says that the call, or just its stream, is over: by our own doing, or the caller's."""
+        if self.ears.frames:
+            self.ears.report()
         if self.session.phase is Phase.ENDING:
             self._emit(ev.LineClosed())
         else:
@@ -340,8 +342,6 @@ class Bridge:
     def _deafen(self) -> None:
         """Nothing is heard on the line any more, nor said."""
         self.mouth.detach()
-        if self.ears.frames:
-            self.ears.report()
         self.ears.close()
 
     def _close_line(self) -> None:
