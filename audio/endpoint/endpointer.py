@@ -44,6 +44,7 @@ class Endpointer:
         self._echo = EchoGuard(self._options.echo_memory_ms, self._options.echo_guard_db)
         self._onset = OnsetEvidence(self._options.onset_ms)
         self._stretch: Stretch | None = None
+        self._newest: Stretch | None = None
         self._milestones = 0
         self._position = 0
 
@@ -56,6 +57,26 @@ class Endpointer:
     def noise_floor_dbfs(self) -> float:
         """Level of the quietest frames on this line."""
         return self._background.floor
+
+    @property
+    def echo_delay_ms(self) -> float | None:
+        """From our playing to the echo's return on this line; None while no echo was found."""
+        return self._echo.delay_ms
+
+    @property
+    def echo_return_db(self) -> float | None:
+        """Level of the echo against what we play; None while no echo was found."""
+        return self._echo.return_db
+
+    @property
+    def probability(self) -> float | None:
+        """The speech model's of a voice in the newest sound; None where no model listens."""
+        return self._vad.probability
+
+    @property
+    def accepted_ms(self) -> int:
+        """Accepted speech of the newest stretch, whether it is over or not."""
+        return 0 if self._newest is None else self._newest.voiced_ms
 
     def set_patience(self, ms: int | None) -> None:
         """End turns after this much silence from now on; None restores the options' value.
@@ -103,7 +124,7 @@ class Endpointer:
         frames = self._onset.frames
         started_at = self._position - self._onset.reach * FRAME_SAMPLES
         self._onset.clear()
-        self._stretch = Stretch(
+        self._stretch = self._newest = Stretch(
             self._options, started_at=started_at, voiced_frames=frames, level=level
         )
         self._milestones = 0
