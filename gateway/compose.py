@@ -116,7 +116,7 @@ def _route(
         remote=services.remote,
         phrases=phrases(settings.playback.phrases_dir),
         metrics=services.metrics,
-        make_detector=_detector_factory(settings),
+        make_detector=detector_factory(settings),
         free_user=left_overs.free,
     )
     return Route(
@@ -192,7 +192,8 @@ def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
     )
 
 
-def _detector_factory(settings: Settings) -> Callable[[], Endpointer]:
+def detector_factory(settings: Settings) -> Callable[[], Endpointer]:
+    """What a call's ears judge with, a new one for each call; `segment` hears recordings with the same."""
     turns, barge_in = settings.turn_taking, settings.barge_in
     options = EndpointOptions(
         end_silence_ms=turns.end_silence_ms,
@@ -200,10 +201,16 @@ def _detector_factory(settings: Settings) -> Callable[[], Endpointer]:
         confirm_ms=barge_in.confirm_ms,
         echo_guard_db=barge_in.echo_guard_db,
     )
-    engine = best_engine() if turns.vad == "auto" else turns.vad
+    engine = engine_of(settings)
     make_vad(engine)  # the model is loaded now, not while the first caller waits
     model = None if turns.turn_model is None else _turn_model(turns.turn_model)
     return lambda: Endpointer(make_vad(engine), options, model)
+
+
+def engine_of(settings: Settings) -> str:
+    """The voice activity engine in effect."""
+    vad = settings.turn_taking.vad
+    return best_engine() if vad == "auto" else vad
 
 
 def _turn_model(path: str) -> TurnModel:

@@ -65,6 +65,7 @@ class Endpointer:
         self._echo = EchoGuard(self._options.echo_memory_ms, self._options.echo_guard_db)
         self._onset = OnsetEvidence(self._options.onset_ms)
         self._stretch: Stretch | None = None
+        self._newest: Stretch | None = None
         self._words: Words | None = None
         self._milestones = 0
         self._position = 0
@@ -93,6 +94,11 @@ class Endpointer:
             echo_return_db=None if returned is None else round(returned, 1),
             echo_delay_ms=None if delay is None else round(delay, 1),
         )
+
+    @property
+    def accepted_ms(self) -> int:
+        """Accepted speech of the newest stretch, whether it is over or not."""
+        return 0 if self._newest is None else self._newest.voiced_ms
 
     def set_patience(self, ms: int | None) -> None:
         """End turns after this much silence from now on; None restores the options' value.
@@ -142,7 +148,7 @@ class Endpointer:
         frames = self._onset.frames
         started_at = self._position - self._onset.reach * FRAME_SAMPLES
         self._onset.clear()
-        self._stretch = Stretch(
+        self._stretch = self._newest = Stretch(
             self._options, started_at=started_at, voiced_frames=frames, level=level
         )
         self._words = Words(self._options, frames)

@@ -9,6 +9,7 @@ import pytest
 
 from audio.types import Pcm
 from audio.vad import Verdict, make_vad
+from audio.vad.silero import SileroModel, SileroVad
 from tests.audio.sounds import frames, quiet, speech
 
 
@@ -57,3 +58,19 @@ def test_each_engine_remembers_its_own_line():
 def test_an_unknown_engine_is_named_with_those_there_are():
     with pytest.raises(ValueError, match="'psychic'; there are 'webrtc', 'silero', 'hybrid'"):
         make_vad("psychic")
+
+
+@pytest.mark.parametrize("turn_ends", range(130, 138))
+def test_the_model_hears_a_line_alone_as_it_does_in_company(turn_ends: int) -> None:
+    sound = np.concatenate((quiet(2800), speech("young-man")))
+    company = SileroModel()
+    lines = [SileroVad(SileroModel()), *(SileroVad(company) for _ in range(3))]
+    heard: list[list[float]] = [[] for _ in lines]
+
+    for index, frame in enumerate(frames(sound)):
+        for line, probabilities in zip(lines, heard, strict=True):
+            line.judge(frame, in_turn=index < turn_ends)
+            probabilities.append(line.probability)
+
+    for probabilities in heard[1:]:
+        assert probabilities == pytest.approx(heard[0], abs=1e-5)
