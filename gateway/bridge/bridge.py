@@ -151,8 +151,7 @@ class Bridge:
 
     def over(self, *, stream_only: bool = False) -> None:
         """The carrier says that the call, or just its stream, is over: by our own doing, or the caller's."""
-        if self.ears.frames:
-            self.ears.report()
+        self._report_line()
         if self.session.phase is Phase.ENDING:
             self._emit(ev.LineClosed())
         else:
@@ -280,6 +279,7 @@ class Bridge:
             case cmd.DropUtterance():
                 self.ears.drop(command.utterance)
             case cmd.HangUp():
+                self._report_line()
                 self._child(self._hang_up(), "hang-up")
             case cmd.CloseLine():
                 self._close_line()
@@ -338,6 +338,11 @@ class Bridge:
         except TimeoutError:
             fact(_log, "carrier.hang-up-late", level=logging.WARNING)
         self._emit(ev.LineClosed())
+
+    def _report_line(self) -> None:
+        """The last word on the line, while the core still takes it down."""
+        if self.ears.frames:
+            self.ears.report()
 
     def _deafen(self) -> None:
         """Nothing is heard on the line any more, nor said."""
