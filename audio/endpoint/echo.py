@@ -20,7 +20,7 @@ _CHECK_FRAMES: Final = 50
 """Frames with audible sound of ours between looks for an echo: until one is known, and after."""
 _PROOF: Final = 0.75
 """Likeness to what we play from which a start is our echo, unless little of it is left without it."""
-_LEFT_OVER: Final = 6.0
+_LEFT_OVER: Final = 3.0
 _LEAK_START: Final = -4.0
 _LEAK_LEAST: Final = -12.0
 _LEAK_MOST: Final = 3.0

@@ -40,7 +40,12 @@ _FORGET: Final = 0.98
 """Share of the past that each frame leaves to the filter: about a second counts."""
 _REFIT_FRAMES: Final = 5
 _LOST_BLOCKS: Final = 8
-"""After so many blocks with an audible reference and another delay in them, a path is given up."""
+"""After so many blocks in a row with another delay in them a path is given up,"""
+_AS_GOOD: Final = 0.8
+_NO_GOOD: Final = 0.5
+"""unless its own delay fits nearly as well (vowels repeat themselves), and at once where it does not fit at all."""
+
+_UNLIKE: Final = np.zeros(_LAGS // 2 + 1)
 
 _Floats = NDArray[np.float32]
 
@@ -87,34 +92,51 @@ class EchoPath:
 
         Finds and confirms the delay on the way.
         """
-        alike, lag = self._compare()
+        likeness = self._compare()
+        best = int(likeness.argmax())
+        alike, lag = float(likeness[best]), 2 * (likeness.size - 1 - best)
         if alike < _ALIKE:
             return alike
-        if self.delay is not None and abs(lag - self.delay) <= _NEAR:
-            self._strayed = 0
-        elif alike > _SURE or (self._candidate is not None and abs(lag - self._candidate) <= _NEAR):
-            self._strayed += 1
-            if self.delay is None or alike > _SURE or self._strayed >= _LOST_BLOCKS:
-                self._settle(lag)
+        again = self._candidate is not None and abs(lag - self._candidate) <= _NEAR
         self._candidate = lag
+        if self.delay is None:
+            if alike > _SURE or again:
+                self._settle(lag)
+        else:
+            self._doubt(lag, alike, self._at_delay(likeness, self.delay))
         return alike
 
-    def _compare(self) -> tuple[float, int]:
+    def _doubt(self, lag: int, alike: float, here: float) -> None:
+        """Another delay may fit better; the known one fits as well as `here` says."""
+        if here >= _AS_GOOD * alike:
+            self._strayed = 0
+            return
+        self._strayed += 1
+        elsewhere = alike > _SURE and here < _NO_GOOD * alike
+        if elsewhere or self._strayed >= _LOST_BLOCKS:
+            self._settle(lag)
+
+    def _at_delay(self, likeness: NDArray[np.float64], delay: int) -> float:
+        """The best likeness close to a delay."""
+        middle = likeness.size - 1 - delay // 2
+        near = likeness[max(0, middle - _NEAR) : middle + _NEAR + 1]
+        return float(near.max()) if near.size else 0.0
+
+    def _compare(self) -> NDArray[np.float64]:
+        """Likeness (0 to 1) of the last block to the reference at each lag, the longest first."""
         # Half the rate is enough to find a delay; differences keep hum and rumble out of it.
         end = self._end
         line = _halved(self._line[end - _BLOCK : end])
         reference = _halved(self._reference[end - _BLOCK - _LAGS : end])
         power = float(line.dot(line))
         if power < 1.0:
-            return 0.0, 0
+            return _UNLIKE
         spectrum = np.fft.rfft(reference, _FFT) * np.conj(np.fft.rfft(line, _FFT))
         lags = _LAGS // 2
         products = np.abs(np.fft.irfft(spectrum, _FFT)[: lags + 1])
         sums = np.concatenate(([0.0], np.cumsum(reference.astype(np.float64) ** 2)))
         energies = sums[line.size :][: lags + 1] - sums[: lags + 1]
-        alike = products / np.sqrt(power * energies + power)
-        best = int(alike.argmax())
-        return min(1.0, float(alike[best])), 2 * (lags - best)
+        return np.minimum(1.0, products / np.sqrt(power * energies + power))
 
     def _settle(self, delay: int) -> None:
         self.delay = delay

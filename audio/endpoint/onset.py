@@ -78,7 +78,7 @@ class OnsetEvidence:
         heard = verdict is not Verdict.NOISE and level > faint
         self._lead = self._lead + 1 if heard else 0
         accepted = verdict is Verdict.SPEECH and level > gate
-        certain = probability is not None and probability >= _CERTAIN and level > faint
+        certain = probability is not None and probability >= _CERTAIN and level > gate
         if not self._score and not self._certain:
             if not accepted and not certain:
                 return False
