@@ -6,8 +6,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
-from math import inf
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from audio import mulaw
 from audio.endpoint import Endpointer, Offset, Onset
 from audio.types import FRAME_MS, FRAME_SAMPLES, ULAW_SILENCE
 from audio.vad import make_vad
-from benchmarks._judge import Segment
 from benchmarks.corpus import clips
 from benchmarks.lines.cast import Cast
 from benchmarks.lines.echo import EchoSpec
@@ -23,6 +22,8 @@ from benchmarks.lines.scenes import AGENT_DBFS
 from benchmarks.lines.track import Sheet, Track, TrackLabel, frames_of
 from gateway.bridge.ears import Ears
 
+Segment: TypeAlias = dict[str, float | None]
+"""One turn as the detector saw it, as `audio.scoring` reads it."""
 PRE_ROLL_MS = 400
 CALLS = 50
 _CYCLE_MS, _SPOKEN_MS = 10_000, 4_000
@@ -55,10 +56,15 @@ def listen(track: Track, engine: str) -> list[Segment]:
         for signal in endpointer.push(mulaw.decode(caller), ours):
             match signal:
                 case Onset(at=at, decided_at=decided):
-                    segments.append(Segment(decided / 8, inf, at / 8 - PRE_ROLL_MS))
+                    segments.append(
+                        {
+                            "start_decided_ms": decided / 8,
+                            "end_decided_ms": None,
+                            "audio_start_ms": max(0.0, at / 8 - PRE_ROLL_MS),
+                        }
+                    )
                 case Offset(at=at):
-                    open_ = segments[-1]
-                    segments[-1] = Segment(open_.start_decided_ms, at / 8, open_.audio_start_ms)
+                    segments[-1]["end_decided_ms"] = at / 8
                 case _:
                     pass
     return segments

@@ -5,7 +5,7 @@
 
 Without a folder the built-in corpus is judged (`benchmarks.corpus`), and with another seed the same
 people say other things at other moments, which tells luck from skill. A folder has a `manifest.json`
-like the one that corpus writes. `benchmarks._judge` says what each figure means. 1 if a must fails.
+like the one that corpus writes. `audio.scoring` says what each figure means. 1 if a must fails.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from audio.scoring import Figures, Report, score
 from audio.vad import ENGINES, best_engine
 from benchmarks import corpus
-from benchmarks._judge import Tally, judge
 from benchmarks._listen import CALLS, cpu_percent, listen, read
 from benchmarks.lines.track import Track
 
@@ -42,21 +42,23 @@ class Row:
         return "ok" if self.measured <= self.must else "FAILS"
 
 
-def hearing_rows(tally: Tally) -> list[Row]:
-    """What the judge found."""
-    return [
-        Row("turns missed", tally.missed_percent, "%", 3, 1),
-        Row("short answers missed", tally.short_missed_percent, "%", 8, 3),
-        Row("turns cut", tally.cut_percent, "%", 11, 6),
-        Row("end delay p50", tally.end_delay(50), "ms", 700, 550),
-        Row("end delay p95", tally.end_delay(95), "ms", 2000, 1300),
-        Row("turns stuck", tally.stuck_percent, "%", 4, 1.5),
-        Row("false starts per hour", tally.false_starts_per_hour, "", 60, 30),
-        Row("starts on echo", tally.echo_starts, "", 2, 0),
-        Row("barge-in missed", tally.interruptions_missed, "", 0, 0),
-        Row("barge-in start delay p95", tally.interruption_delay(95), "ms", 350, 200),
-        Row("onset clipped at the pre-roll", tally.bitten_percent, "%", 4, 0.5),
-    ]
+def hearing_rows(found: Figures) -> list[Row]:
+    """What the judge found; a figure there is nothing to count for is 0."""
+    ends, interruptions = found.end_delay_with_stuck_ms, found.barge_in
+    measured: tuple[tuple[str, float | None, str, float, float], ...] = (
+        ("turns missed", found.missed_pct, "%", 3, 1),
+        ("short answers missed", found.short_missed_pct, "%", 8, 3),
+        ("turns cut", found.cut_pct, "%", 11, 6),
+        ("end delay p50", ends["p50"], "ms", 700, 550),
+        ("end delay p95", ends["p95"], "ms", 2000, 1300),
+        ("turns stuck", found.stuck_pct, "%", 4, 1.5),
+        ("false starts per hour", found.false_starts_per_hour, "", 60, 30),
+        ("starts on echo", found.false_by_cause.get("echo", 0), "", 2, 0),
+        ("barge-in missed", interruptions["missed_pct"], "%", 0, 0),
+        ("barge-in start delay p95", interruptions["p95_ms"], "ms", 350, 200),
+        ("onset clipped at the pre-roll", found.onset_clipped_pct, "%", 4, 0.5),
+    )
+    return [Row(name, value or 0.0, unit, must, goal) for name, value, unit, must, goal in measured]
 
 
 def cost_rows(engine: str) -> list[Row]:
@@ -67,16 +69,16 @@ def cost_rows(engine: str) -> list[Row]:
     ]
 
 
-def measure(tracks: Sequence[Track], engine: str) -> tuple[Tally, dict[str, Tally]]:
-    """The judge's tally over all tracks, and by noise."""
+def measure(tracks: Sequence[Track], engine: str) -> Report:
+    """The judge's report on all tracks."""
     heard = {track.label["id"]: listen(track, engine) for track in tracks}
-    return judge([track.label for track in tracks], heard)
+    return score({"tracks": [track.label for track in tracks]}, {"tracks": heard})
 
 
 def faint_row(engine: str, seed: int) -> Row:
     """Callers 20 dB under us: how many could not interrupt."""
-    tally, _ = measure(tuple(corpus.faint_tracks(seed)), engine)
-    missed = 100 * tally.interruptions_missed / tally.interruptions
+    found = measure(tuple(corpus.faint_tracks(seed)), engine).total
+    missed = found.barge_in["missed_pct"] or 0.0
     return Row(f"barge-in missed at {corpus.FAINT_DB:.0f} dB", missed, "%")
 
 
@@ -88,15 +90,16 @@ def show(rows: Sequence[Row]) -> None:
         print(f"{row.figure:32} {measured:>11} {must:>7} {goal:>7}  {row.verdict}".rstrip())
 
 
-def show_noises(by_noise: dict[str, Tally]) -> None:
+def show_noises(by_noise: dict[str, Figures]) -> None:
     print(
         f"\n{'noise':10} {'turns':>5} {'missed':>7} {'cut':>7} {'stuck':>7} {'p50 ms':>7} {'p95 ms':>7} {'false':>6}"
     )
-    for noise, tally in sorted(by_noise.items()):
+    for noise, found in sorted(by_noise.items()):
+        ends = found.end_delay_with_stuck_ms
         print(
-            f"{noise:10} {tally.turns:5} {tally.missed_percent:6.1f}% {tally.cut_percent:6.1f}%"
-            f" {tally.stuck_percent:6.1f}% {tally.end_delay(50):7.0f} {tally.end_delay(95):7.0f}"
-            f" {tally.false_starts.total():6}"
+            f"{noise:10} {found.turns:5} {found.missed_pct or 0:6.1f}% {found.cut_pct or 0:6.1f}%"
+            f" {found.stuck_pct or 0:6.1f}% {ends['p50'] or 0:7.0f} {ends['p95'] or 0:7.0f}"
+            f" {found.false_starts:6}"
         )
 
 
@@ -110,13 +113,14 @@ def main(arguments: Sequence[str] = ()) -> int:
     chosen = parser.parse_args(arguments)
     engine: str = chosen.engine
     made = corpus.tracks(chosen.seed) if chosen.corpus is None else read(chosen.corpus)
-    total, by_noise = measure(made, engine)
+    report = measure(made, engine)
+    total, by_noise = report.total, report.by_noise
     rows = hearing_rows(total)
     if chosen.corpus is None:
         rows.append(faint_row(engine, chosen.seed))
     rows += cost_rows(engine)
     if chosen.json:
-        noises = {noise: asdict(tally) for noise, tally in by_noise.items()}
+        noises = {noise: asdict(found) for noise, found in by_noise.items()}
         table = [asdict(row) | {"verdict": row.verdict} for row in rows]
         print(json.dumps({"engine": engine, "figures": table, "by_noise": noises}, indent=1))
     else:

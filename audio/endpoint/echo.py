@@ -29,6 +29,8 @@ _LEAK_DOWN: Final = 0.02
 """dB that the filter leaves of the echo: learned 9 to 1 per frame, so that it covers 9 of 10."""
 _MARGIN: Final = 6.0
 """dB above what the filter may leave of the echo that a caller must have."""
+_NO_ECHO: Final = -75.0
+"""dBFS of a predicted echo that no line carries."""
 _TAIL_FRAMES: Final = 3
 """An echo rings on for this long after the predicted one."""
 
@@ -114,7 +116,7 @@ class EchoGuard:
         rest = line - echo
         self.level = min(level, dbfs(float(rest.dot(rest)) / FRAME_SAMPLES))
         recent = max(self._predicted)
-        self.guard = recent + self._leak + _MARGIN if recent > _INAUDIBLE else -inf
+        self.guard = recent + self._leak + _MARGIN if recent > _NO_ECHO else -inf
         if not learn or self._loudest < _INAUDIBLE:
             return
         self._path.learn()

@@ -3,7 +3,7 @@
 The reference is what we play; what returns is a delayed, quieter, somewhat coloured copy under
 whatever else the line carries. Blocks of the line are correlated with the reference to find the
 delay; a short filter fitted by least squares then predicts the echo of each frame, and what the
-prediction leaves over is the caller and the room. A filter of 3 ms does for a hybrid's echo, and the
+prediction leaves over is the caller and the room. A filter of 6 ms does for a hybrid's echo, and the
 delay before it may be any up to 600 ms.
 """
 
@@ -23,9 +23,11 @@ LONGEST_MS: Final = 600
 _LAGS: Final = LONGEST_MS * SAMPLE_RATE // 1000
 _BLOCK: Final = 1600
 """Samples (200 ms) of the line that are compared with the reference."""
-_TAPS: Final = 24
-_BEFORE: Final = 8
-"""Taps of the filter, and how many of them lie before the delay that was found."""
+_TAPS: Final = 48
+_BEFORE: Final = 20
+"""Taps of the filter (6 ms), and how many of them lie before the delay that was found,"""
+_EDGE: Final = 8
+"""and how close to its edge the strongest may come before the delay is corrected."""
 _UNIT: Final = np.eye(_TAPS)
 _HISTORY: Final = _LAGS + _BLOCK + _TAPS
 _ROOM: Final = 4 * _HISTORY
@@ -39,6 +41,7 @@ _NEAR: Final = 8
 _FORGET: Final = 0.98
 """Share of the past that each frame leaves to the filter: about a second counts."""
 _REFIT_FRAMES: Final = 5
+_RECENTRE_FITS: Final = 5
 _LOST_BLOCKS: Final = 8
 """After so many blocks in a row with another delay in them a path is given up,"""
 _AS_GOOD: Final = 0.8
@@ -139,7 +142,8 @@ class EchoPath:
         return np.minimum(1.0, products / np.sqrt(power * energies + power))
 
     def _settle(self, delay: int) -> None:
-        self.delay = delay
+        # the taps before it must not reach into what is not played yet
+        self.delay = min(max(delay, _BEFORE), _LAGS)
         self._strayed = 0
         self._filter[:] = 0.0
         self._squares[:] = 0.0
@@ -193,6 +197,15 @@ class EchoPath:
         ridge = 1e-3 * float(np.trace(self._squares)) / _TAPS + FRAME_SAMPLES
         self._filter[:] = np.linalg.solve(self._squares + ridge * _UNIT, self._products)
         self._fitted += 1
+        if self._fitted % _RECENTRE_FITS == 0:
+            self._recentre()
+
+    def _recentre(self) -> None:
+        """What was found may have been a room's reflection, or one period of the voice beside the echo."""
+        strongest = int(np.abs(self._filter).argmax())
+        if _EDGE <= strongest < _TAPS - _EDGE or self.delay is None:
+            return
+        self._settle(self.delay + strongest - _BEFORE)
 
 
 def _halved(samples: _Floats) -> _Floats:
