@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from audio import mulaw
-from audio.endpoint import Endpointer, Offset, Onset
+from audio.endpoint import Endpointer, EndpointOptions, Offset, Onset
 from audio.types import FRAME_MS, FRAME_SAMPLES, ULAW_SILENCE
 from audio.vad import make_vad
 from benchmarks.corpus import clips
@@ -45,9 +45,9 @@ def read(folder: Path) -> tuple[Track, ...]:
     )
 
 
-def listen(track: Track, engine: str) -> list[Segment]:
+def listen(track: Track, engine: str, options: EndpointOptions | None = None) -> list[Segment]:
     """Every turn that the endpointer sees."""
-    endpointer = Endpointer(make_vad(engine))
+    endpointer = Endpointer(make_vad(engine), options)
     segments: list[Segment] = []
     for caller, agent in zip(frames_of(track.caller), _ours(track), strict=True):
         if len(caller) < FRAME_SAMPLES:

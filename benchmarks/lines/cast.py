@@ -1,8 +1,9 @@
 """Who speaks, and what: turns of every kind drawn from a set of recordings.
 
 Kinds: `short` (a word of at most 0.9 s), `phrase`, `stretched` (a sentence whose own pause is
-lengthened to 250 to 900 ms), `joined` (two or three sentences 200 to 900 ms apart) and `digits`
-(four to seven words, 80 to 400 ms apart).
+lengthened to 250 to 900 ms), `joined` (two or three sentences 200 to 900 ms apart), `digits`
+(four to seven words, 80 to 400 ms apart) and `dictated` (words in two to four groups, 400 to 1000 ms
+apart, as numbers are given to be written down).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Cast:
             "stretched": self._stretched,
             "joined": self._joined,
             "digits": self._digits,
+            "dictated": self._dictated,
         }
 
     def turn(self, kind: str) -> Spoken:
@@ -93,6 +95,18 @@ class Cast:
         ]
         gaps = [int(self._rng.integers(80, 401)) for _ in said[1:]]
         return Spoken("digits", tuple(clip.source for clip in said), joined(said, gaps))
+
+    def _dictated(self) -> Spoken:
+        first = self._draw("dictated", self._shorts)
+        same = [clip for clip in self._shorts if clip.speaker == first.speaker]
+        said, gaps = [first], list[int]()
+        for group in range(self._few(2, 4)):
+            for word in range(self._few(2, 4)):
+                between = group > 0 and word == 0
+                low, high = (400, 1001) if between else (80, 301)
+                gaps.append(int(self._rng.integers(low, high)))
+                said.append(self._draw(f"dictated {first.speaker}", same))
+        return Spoken("dictated", tuple(clip.source for clip in said), joined(said, gaps))
 
     def _ms(self, least: int) -> int:
         return int(self._rng.integers(least, _LONGEST_GAP_MS + 1))

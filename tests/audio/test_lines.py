@@ -18,7 +18,7 @@ from audio.scoring import Figures, score
 from audio.types import ULAW_SILENCE
 from benchmarks import corpus
 from benchmarks._listen import Segment, cpu_percent, listen
-from benchmarks.endpointing import hearing_rows, measure
+from benchmarks.endpointing import BUILT_IN_END_MS, hearing_rows, measure
 from benchmarks.lines.echo import EchoSpec
 from benchmarks.lines.sound import frame_levels, samples
 from benchmarks.lines.track import Track, frames_of
@@ -26,10 +26,6 @@ from benchmarks.lines.track import Track, frames_of
 ENGINES = ("webrtc", "hybrid")
 FIGURES = [row.figure for row in hearing_rows(score({"tracks": []}, {"tracks": {}}).total)]
 DIALOGUE_MS = 32_000
-
-IN_NOISE = {"end delay p50": 720.0}
-"""Bounds of this set where they are not the benchmark's: two turns in three are in noise here, where
-660 ms of patience may get 200 more; the benchmark's 700 is for a corpus that is half quiet."""
 
 
 def spec_name(spec: EchoSpec) -> str:
@@ -63,10 +59,11 @@ def dialogue(engine: str, spec: EchoSpec, caller_db: float) -> dict[str, float |
 @pytest.mark.parametrize("figure", FIGURES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_built_in_lines_keep_what_must_hold(engine: str, figure: str):
-    [row] = [row for row in hearing_rows(built_in(engine)) if row.figure == figure]
+    rows = hearing_rows(built_in(engine), BUILT_IN_END_MS)
+    [row] = [row for row in rows if row.figure == figure]
 
     assert row.must is not None
-    assert row.measured <= IN_NOISE.get(figure, row.must)
+    assert row.measured <= row.must
 
 
 @pytest.mark.parametrize("spec", corpus.ECHOES, ids=spec_name)

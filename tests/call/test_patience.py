@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.patience import as_good_fixed, habit
 from gateway.call import commands as cmd
 from gateway.call import events as ev
 from gateway.call.expected import Expected, expected_answer
@@ -103,3 +104,11 @@ def test_a_hello_to_an_agent_that_thinks_for_long_is_no_such_habit() -> None:
 
     stage.tell(ev.SpeechStarted(1), ev.SpeechAccepted(1, 240))
     assert patiences(stage) == []
+
+
+def test_a_habit_learned_saves_waiting_that_a_longer_patience_for_all_would_cost() -> None:
+    plain, learned = habit(PatiencePolicy(habit_extra_ms=0)), habit(PatiencePolicy())
+    fixed = as_good_fixed(learned[0])
+
+    assert learned[0] < 0.75 * plain[0], "turns cut"
+    assert learned[1] < fixed[1] - 60, "milliseconds waited"
