@@ -21,8 +21,8 @@ from audio import mulaw
 from audio.recording import mix_stereo
 from audio.types import Pcm
 from gateway.simulator import CallPlan, Echo, Habits, Utterance
-from tests.end_to_end.human import line_noise, word
 from tests.end_to_end.talk_views import Held
+from tests.support.human import line_noise, word
 
 AGENT_MS: Final = 9000
 """The agent's first words; every scene is over before they are."""

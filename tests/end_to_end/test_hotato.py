@@ -13,9 +13,9 @@ from audio import mulaw
 from gateway.settings.model import TurnTaking
 from gateway.simulator import Utterance
 from tests.end_to_end.hotato_scenes import AGENT_MS, WORDS, Scene, scenes
-from tests.end_to_end.human import Reader, chapter, longest_pause_ms
 from tests.end_to_end.talk_views import Held
 from tests.end_to_end.talking import a_house
+from tests.support.human import Reader, chapter, longest_pause_ms
 
 TRIES: Final = 3
 STALLED_MS: Final = 60

@@ -27,7 +27,7 @@ PAUSE_FRAMES: Final = 6
 CHAPTER: Final = ("leisure", "cold-hearted", "young-man", "amiable")
 """What the agent reads: one voice, some sixteen seconds."""
 
-ANSWERS: Final = Path(__file__).parent / "answers"
+ANSWERS: Final = Path(__file__).parents[1] / "end_to_end" / "answers"
 
 
 def human(name: str) -> bytes:
