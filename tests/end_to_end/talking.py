@@ -7,11 +7,10 @@ chirps that can be told apart in what the caller heard.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from gateway.sandbox.faults import parse_fault
 from gateway.sandbox.options import SandboxOptions
 from gateway.simulator import CallPlan, CallResult, Habits, Item, Utterance
 from gateway.store import NewCall, open_store
+from tests.end_to_end.talk_logs import no_loud_logs
 from tests.end_to_end.talk_sounds import CHIRPS, AttentiveEars, BriskVoice, read_stereo
 from tests.end_to_end.talk_views import SERVICE, Api, Held, Stranger
 from tests.support.stack import ACCOUNT, Stack, run_stack
@@ -288,22 +288,3 @@ async def eventually(
         if asyncio.get_running_loop().time() > deadline:
             pytest.fail(f"not within {seconds:g} s: {what} {instead()}")
         await asyncio.sleep(0.02)
-
-
-@contextmanager
-def no_loud_logs() -> Iterator[None]:
-    """Nothing may be logged as an error: exceptions nobody caught, parts that failed."""
-    loud: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-            loud.append(f"{record.name}: {record.getMessage()} {trace}")
-
-    listener = Listener(logging.ERROR)
-    logging.getLogger().addHandler(listener)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(listener)
-    assert not loud, "\n".join(loud)
