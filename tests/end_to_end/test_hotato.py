@@ -22,17 +22,7 @@ STALLED_MS: Final = 60
 """The caller's clock was this late at worst: not the gateway but the machine was judged, so once more."""
 
 SCENES: Final = scenes()
-ODD_ECHO: Final = pytest.mark.xfail(
-    reason="an echo that is late by an odd number of samples is not found in time (test_echo_delays.py);"
-    " on a live line the number is even in one call and odd in the next"
-)
-EVERY_SCENE: Final = pytest.mark.parametrize(
-    "scene",
-    [
-        pytest.param(scene, id=scene.id, marks=[ODD_ECHO] if scene.id == "07-echo-bleed" else [])
-        for scene in SCENES
-    ],
-)
+EVERY_SCENE: Final = pytest.mark.parametrize("scene", SCENES, ids=[scene.id for scene in SCENES])
 
 
 def test_every_scene_of_the_package_is_held() -> None:
