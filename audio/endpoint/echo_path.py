@@ -31,7 +31,7 @@ _LAG_OF: Final = np.abs(np.subtract.outer(np.arange(_TAPS), np.arange(_TAPS)))
 """Lag of each pair of taps."""
 _HISTORY: Final = _LAGS + _BLOCK + _TAPS
 _ROOM: Final = 4 * _HISTORY
-_FFT: Final = 4096
+_FFT: Final = 8192
 _ALIKE: Final = 0.3
 """Least correlation of a block with the delayed reference that hints at an echo,"""
 _SURE: Final = 0.75
@@ -49,8 +49,8 @@ _NO_GOOD: Final = 0.5
 """unless its own delay fits nearly as well (vowels repeat themselves), and at once where it does not fit at all."""
 
 _SILENT_POWER: Final = 600.0
-"""Mean square (of differences at half the rate) of a line that carries no echo worth looking for."""
-_UNLIKE: Final = np.zeros(_LAGS // 2 + 1)
+"""Mean square (of the middle of the band) of a line that carries no echo worth looking for."""
+_UNLIKE: Final = np.zeros(_LAGS + 1)
 
 _Floats = NDArray[np.float32]
 
@@ -101,7 +101,7 @@ class EchoPath:
         """
         likeness = self._compare()
         best = int(likeness.argmax())
-        alike, lag = float(likeness[best]), 2 * (likeness.size - 1 - best)
+        alike, lag = float(likeness[best]), likeness.size - 1 - best
         if alike < _ALIKE:
             return alike
         again = self._candidate is not None and abs(lag - self._candidate) <= _NEAR
@@ -125,24 +125,22 @@ class EchoPath:
 
     def _at_delay(self, likeness: NDArray[np.float64], delay: int) -> float:
         """The best likeness close to a delay."""
-        middle = likeness.size - 1 - delay // 2
+        middle = likeness.size - 1 - delay
         near = likeness[max(0, middle - _NEAR) : middle + _NEAR + 1]
         return float(near.max()) if near.size else 0.0
 
     def _compare(self) -> NDArray[np.float64]:
         """Likeness (0 to 1) of the last block to the reference at each lag, the longest first."""
-        # Half the rate is enough to find a delay; differences keep hum and rumble out of it.
         end = self._end
-        line = _halved(self._line[end - _BLOCK : end])
-        reference = _halved(self._reference[end - _BLOCK - _LAGS : end])
+        line = _middle(self._line[end - _BLOCK : end])
         power = float(line.dot(line))
         if power < _SILENT_POWER * line.size:
             return _UNLIKE
+        reference = _middle(self._reference[end - _BLOCK - _LAGS : end])
         spectrum = np.fft.rfft(reference, _FFT) * np.conj(np.fft.rfft(line, _FFT))
-        lags = _LAGS // 2
-        products = np.abs(np.fft.irfft(spectrum, _FFT)[: lags + 1])
+        products = np.abs(np.fft.irfft(spectrum, _FFT)[: _LAGS + 1])
         sums = np.concatenate(([0.0], np.cumsum(reference.astype(np.float64) ** 2)))
-        energies = sums[line.size :][: lags + 1] - sums[: lags + 1]
+        energies = sums[line.size :][: _LAGS + 1] - sums[: _LAGS + 1]
         return np.minimum(1.0, products / np.sqrt(power * energies + power))
 
     def _settle(self, delay: int) -> None:
@@ -222,9 +220,7 @@ class EchoPath:
         self._settle(self.delay + strongest - _BEFORE)
 
 
-def _halved(samples: _Floats) -> _Floats:
-    """The middle of the band at half the rate: at its upper end a delay of an odd number of samples is unlike itself."""
-    half = samples[::2] + samples[1::2]
-    middle: _Floats = np.zeros_like(half)
-    np.subtract(half[2:], half[:-2], out=middle[1:-1])
-    return middle
+def _middle(samples: _Floats) -> _Floats:
+    """The middle of the band, 3 samples shorter: hum and rumble, and the hiss above the voice, tell no delay."""
+    sums = samples[1:] + samples[:-1]
+    return sums[2:] - sums[:-2]

@@ -35,6 +35,8 @@ _CERTAIN_FRAMES: Final = 4
 """in so many frames."""
 
 
+_NO_TONE: Final = 0.8
+"""Probability from which no tone is looked for: low vowels of high voices can be as pure as one."""
 _HINT: Final = 0.1
 _GAP_FRAMES: Final = 10
 """Frames that might be speech, at most so far apart, are kept with a beginning found later."""
@@ -89,7 +91,8 @@ class OnsetEvidence:
             self.frames = min(self._lead, 1 + _LEAD_FRAMES) if heard else 1
         else:
             self.frames = min(self.frames + 1, _LONGEST_FRAMES)
-        if (accepted or certain) and hearing.is_tone():
+        unlikely = probability is None or probability < _NO_TONE
+        if (accepted or certain) and unlikely and hearing.is_tone():
             return False
         self._weigh(accepted, certain, probability, hearing)
         return self._is_sure(accepted=accepted, certain=certain, loud=level > gate + _LONG_LOUD_DB)

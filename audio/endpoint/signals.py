@@ -24,7 +24,7 @@ class EndpointOptions:
     """Lengths of accepted speech that are reported, ascending; the engine's lingering counts."""
     confirm_ms: int = 450
     """Length of firm speech in one run of words that is reported as well: what interrupts the agent."""
-    pause_ms: int = 160
+    pause_ms: int = 140
     """Firm speech that stays away so long is reported as a pause, until `confirm_ms` was reached."""
     word_gap_ms: int = 400
     """After a gap of this length the next words are a run of their own."""

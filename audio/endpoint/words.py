@@ -20,7 +20,8 @@ class Words:
     """Counts one stretch's firm speech until `confirm_ms` of one run is reached."""
 
     def __init__(self, options: EndpointOptions, frames: int) -> None:
-        self._confirm = max(1, options.confirm_ms // FRAME_MS)
+        # rounded up: 450 ms are not reached by 440
+        self._confirm = max(1, -(-options.confirm_ms // FRAME_MS))
         self._pause = max(1, options.pause_ms // FRAME_MS)
         self._gap = max(1, options.word_gap_ms // FRAME_MS)
         self._confirm_ms = options.confirm_ms

@@ -17,6 +17,8 @@ _CREEP: Final = 2e-6
 _LATE: Final = 0.3
 _LATE_FRAMES: Final = 100
 """Later than this for so long (2 s) is no stall any more: sound was lost, the count starts anew."""
+_SHIVER: Final = 8
+"""Samples (1 ms) by which frames asked for in a row may lie apart and still be one unbroken sound."""
 _KEPT: Final = 2 * SAMPLE_RATE
 """Samples that stay known after they were played."""
 
@@ -65,6 +67,8 @@ class Played:
         self._pieces: deque[tuple[int, bytes]] = deque()
         """(first sample on the time line, mu-law), in order, without overlap."""
         self._end = 0
+        self._next = 0
+        """Sample after the frame that was asked for last."""
 
     def add(self, ulaw: bytes, begins: float) -> None:
         """Mu-law that begins to play at `begins`, not before what was added last has ended."""
@@ -88,7 +92,7 @@ class Played:
 
     def frame(self, at: float) -> bytes | None:
         """160 bytes of mu-law that play from `at` on; None where nothing does."""
-        first = round(at * SAMPLE_RATE)
+        first = self._position(at)
         pieces = self._pieces
         while pieces and pieces[0][0] + len(pieces[0][1]) < first - _KEPT:
             pieces.popleft()
@@ -104,6 +108,18 @@ class Played:
             if start < last:
                 break
         return self._joined(first, last)
+
+    def _position(self, at: float) -> int:
+        """First sample of the frame that begins at `at`, right behind the one before where that is nearly so.
+
+        Callers ask for frame after frame; the filter that knows our echo must not see it shiver by a
+        sample because a time was rounded.
+        """
+        first = round(at * SAMPLE_RATE)
+        if abs(first - self._next) <= _SHIVER:
+            first = self._next
+        self._next = first + FRAME_SAMPLES
+        return first
 
     def _joined(self, first: int, last: int) -> bytes | None:
         """A frame on the edge of pieces, gaps filled with silence."""
