@@ -37,6 +37,8 @@ from gateway.settings.values import (
 )
 
 DEFAULT_ROUTE: Final = "default"
+SHORTEST_SECRET: Final = 16
+"""Characters below which the secret of callers' digests is called weak."""
 
 
 class _Table(BaseModel):
@@ -254,6 +256,12 @@ class Settings(_Table):
         many = (*self.twilio_auth_token, *self.twilio_signature_keys)
         theirs = (secret for route in self.routes for secret in route.settings.secrets())
         return tuple({secret for secret in (*one, *many, *theirs) if secret})
+
+    @property
+    def guessable_callers(self) -> bool:
+        """Whether callers' digests are made with a secret that somebody could guess."""
+        secret = self.gateway_identity_secret or ""
+        return self.gateway_identity == "per-caller" and len(secret) < SHORTEST_SECRET
 
     @property
     def answers_itself(self) -> bool:
