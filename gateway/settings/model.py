@@ -209,10 +209,10 @@ class Settings(_Table):
     gateway_identity: Identity = Field(
         "fixed",
         description="whose conversation: fixed (one call at a time), pool (leased users) "
-        "or per-caller (a user for each number)",
+        "or per-caller (a user for each caller)",
     )
     gateway_identity_secret: OptionalSecret = Field(
-        None, repr=False, description="keys the digest of a caller's number, for per-caller"
+        None, repr=False, description="keys the digest of who calls, for per-caller"
     )
     gateway_busy_wait_seconds: Seconds = Field(
         0.0,

@@ -193,6 +193,22 @@ async def test_a_number_calls_once_at_a_time_and_others_are_unharmed(tmp_path: P
             await house.carrier.status(one)
 
 
+async def test_a_caller_without_a_number_but_with_a_name_is_oneself(tmp_path: Path) -> None:
+    async with open_house(tmp_path, env=PER_CALLER) as house:
+        ann, _ = await house.answered(From="sip:ann@phones.example")
+        again = await house.carrier.voice(new_call_sid(), From="sip:ann@Phones.example:5060")
+        bob, _ = await house.answered(From="client:bob")
+        users = {
+            (await house.until(sid, lambda record: record["conversation_id"]))["user_id"]
+            for sid in (ann, bob)
+        }
+
+        assert again.busy
+        assert len(users) == 2
+        for sid in (ann, bob):
+            await house.carrier.status(sid)
+
+
 async def test_a_caller_without_a_number_speaks_for_the_users_for_all_or_hears_busy(
     tmp_path: Path,
 ) -> None:

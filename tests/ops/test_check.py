@@ -352,7 +352,7 @@ async def test_users_per_caller_need_an_admin_who_may_look_users_up(
     nobody = {"AMIGO_ADMIN_USER_ID": await ordinary_user(sandbox)}
     weak = await look(settings_for(tmp_path, sandbox, **PER_CALLER | nobody))
 
-    assert found["identity"].detail.endswith("callers who withhold theirs hear busy")
+    assert found["identity"].detail.endswith("those who withhold who they are hear busy")
     assert found["Amigo users"].verdict == "ok"
     assert weak["Amigo users"].verdict == "fail"
     assert "AMIGO_ADMIN_USER_ID" in weak["Amigo users"].fix
