@@ -179,7 +179,13 @@ class Answering(Listening):
         if failure is None:
             return
         self.timers.stop(Timer.STALL)
-        self.record.note(now, "turn-failed", how=failure.kind.value, status=failure.status)
+        self.record.note(
+            now,
+            "turn-failed",
+            how=failure.kind.value,
+            status=failure.status,
+            operation=failure.operation,
+        )
         left = self._patience_left(now)
         judge = after_create if turn.is_greeting else after_interact
         verdict = judge(failure, turn.tries, left)

@@ -127,7 +127,9 @@ def _per_caller(settings: Settings) -> Iterator[Finding]:
 
     shared = len(settings.amigo_user_pool) or int(bool(settings.amigo_user_id))
     others = f"share {shared} user(s)" if shared else "hear busy"
-    yield Finding("identity", "ok", f"a user for each caller; those who withhold who they are {others}")
+    yield Finding(
+        "identity", "ok", f"a user for each caller; those who withhold who they are {others}"
+    )
     if settings.guessable_callers:
         yield Finding(
             "GATEWAY_IDENTITY_SECRET",

@@ -98,6 +98,22 @@ _BY_STATUS: Final[Mapping[int | None, str]] = MappingProxyType(
         429: "the API's rate limit: see docs/identity-and-routes.md for what it lets through",
     }
 )
+_MAKES_USERS: Final = (
+    "give AMIGO_ADMIN_USER_ID a role that may invite and list users and has every permission of"
+    " AMIGO_NEW_USER_ROLE"
+)
+_BY_OPERATION: Final[Mapping[tuple[str | None, int | None], str]] = MappingProxyType(
+    {
+        ("create-user", 403): _MAKES_USERS,
+        ("users", 403): _MAKES_USERS,
+        ("create-user", 404): "does AMIGO_NEW_USER_ROLE exist?",
+        ("create-user", 422): "does AMIGO_NEW_USER_ROLE exist?",
+        ("sign-in", 403): "check the API key, its id, and the user",
+        ("sign-in", 429): "more users signed in within a minute than the API lets: see"
+        " docs/identity-and-routes.md",
+    }
+)
+"""Operation and status whose cure is not the status's own."""
 MANY: Final = 2
 """From how many on something is a pattern."""
 
@@ -129,9 +145,17 @@ def _api_error(record: Record) -> Iterator[Finding]:
     last = failures[-1]
     status = last.get("status")
     said = "no answer" if status is None else f"status {status}"
-    what = f"the API failed ({last.get('how')}, {said}), and the caller heard an apology"
-    change = _BY_STATUS.get(status, "the API itself failed: ask Amigo's support")
-    yield Finding("api-error", what, change, at=last.get("at"))
+    operation = last.get("operation")
+    asked = f"{operation} " if operation else ""
+    what = f"the API failed ({asked}{last.get('how')}, {said}), and the caller heard an apology"
+    yield Finding("api-error", what, _cure(last), at=last.get("at"))
+
+
+def _cure(failure: Record) -> str:
+    """What to do about a request that failed."""
+    status = failure.get("status")
+    own = _BY_OPERATION.get((failure.get("operation"), status))
+    return own or _BY_STATUS.get(status, "the API itself failed: ask Amigo's support")
 
 
 def _hung_up_waiting(record: Record) -> Iterator[Finding]:
@@ -183,9 +207,7 @@ def _retried(record: Record) -> Iterator[Finding]:
     for turn in record.get("turns") or []:
         if times := turn.get("retries"):
             told = ", ".join(sorted("no answer" if s is None else str(s) for s in statuses))
-            change = _BY_STATUS.get(
-                next(iter(statuses), None), "the API itself failed: ask Amigo's support"
-            )
+            change = _cure(failures[0] if failures else {})
             what = f"the turn was sent {times + 1} times ({told or 'see the log'})"
             yield _of_turn(record, turn, "retried", what, change)
 

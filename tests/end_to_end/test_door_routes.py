@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.rca import explain
 from gateway.sandbox.options import Credentials, SandboxOptions, Service
 from gateway.simulator import CallPlan
 from tests.end_to_end.door_carrier import new_call_sid
@@ -243,6 +244,30 @@ async def test_a_caller_whose_user_cannot_be_made_hears_an_apology(tmp_path: Pat
         assert record["end_reason"] == "api-error"
         assert result.agent_speech, "the caller hears why"
         assert await house.conversations() == []
+
+
+@both_revisions
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"AMIGO_ADMIN_USER_ID": "no-admin"}, "give AMIGO_ADMIN_USER_ID a role that may invite"),
+        ({"AMIGO_NEW_USER_ROLE": "NoSuchRole"}, "does AMIGO_NEW_USER_ROLE exist?"),
+    ],
+)
+async def test_why_no_user_could_be_made_is_explained(
+    tmp_path: Path, revision: Any, change: dict[str, str], advice: str
+) -> None:
+    people = Credentials(role_of={"sandbox-admin": "AdminRole", "no-admin": "DefaultUserRole"})
+    options = SandboxOptions(revision=revision, think_ms=30, credentials=people)
+    async with open_house(tmp_path, options, env=PER_CALLER | change) as house:
+        house.forgiven = frozenset({"users", "5"})
+        result = await house.call(CallPlan())
+        [found] = [
+            one for one in explain(await house.settled(result.call_sid)) if one.rule == "api-error"
+        ]
+
+        assert found.what.startswith("the API failed (create-user refused, status 4")
+        assert advice in found.change
 
 
 # ---------------------------------------------------------------- nobody free

@@ -103,6 +103,27 @@ def test_an_api_error_says_what_its_status_asks_for(status: int | None, advice: 
     assert advice in finding.change
 
 
+@pytest.mark.parametrize(
+    ("operation", "status", "advice"),
+    [
+        ("create-user", 403, "AMIGO_ADMIN_USER_ID"),
+        ("users", 403, "AMIGO_ADMIN_USER_ID"),
+        ("create-user", 404, "AMIGO_NEW_USER_ROLE"),
+        ("create", 403, "permissions the README names"),
+        ("sign-in", 429, "signed in"),
+        (None, 403, "permissions the README names"),
+    ],
+)
+def test_an_api_error_names_the_operation_and_its_own_cure(
+    operation: str | None, status: int, advice: str
+) -> None:
+    failed = event("turn-failed", how="refused", status=status, operation=operation)
+    finding = told(record(end_reason="api-error", events=[failed]))["api-error"]
+
+    assert advice in finding.change
+    assert (operation or "(refused") in finding.what
+
+
 def test_a_finding_of_a_turn_has_the_time_the_api_noted() -> None:
     line = {"message_id": "m3", "at": "2026-01-01T09:58:00Z"}
     slow = turn(3, timings_ms={"thinking": 9000})
