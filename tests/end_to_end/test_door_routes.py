@@ -298,11 +298,14 @@ async def test_a_caller_who_waits_is_taken_as_soon_as_a_user_is_free(tmp_path: P
         assert again.verbs == ["Pause", "Redirect"]
         assert back(again) == back(hold)
 
+        kept = "SELECT call_sid FROM calls"
+        assert store_rows(house.store_path, kept) == [(first,)], "who waits is not refused yet"
         await house.carrier.status(first)
         await house.settled(first)
         taken = await house.carrier.post(back(again), house.carrier.form(second))
 
         assert taken.stream_url
+        assert (await house.record(second))["end_reason"] is None
         await house.carrier.status(second)
 
 
@@ -319,7 +322,10 @@ async def test_who_has_waited_long_enough_is_told_so(tmp_path: Path) -> None:
 
         assert any("hold the line" in note for note in result.notes), result.notes
         assert any("call again later" in note for note in result.notes)
-        assert store_rows(house.store_path, "SELECT call_sid FROM calls") == [(first,)]
+        record = await house.settled(result.call_sid)
+        assert record["end_reason"] == "rejected"
+        assert record["events"][-1]["waited_seconds"] in range(2, 6)
+        assert len(store_rows(house.store_path, "SELECT call_sid FROM calls")) == 2
         await house.carrier.status(first)
 
 

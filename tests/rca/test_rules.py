@@ -49,6 +49,7 @@ def event(kind: str, **facts: Any) -> dict[str, Any]:
 BROKEN: dict[str, dict[str, Any]] = {
     "no-media": record(end_reason="no-media"),
     "api-error": record(end_reason="api-error"),
+    "refused": record(end_reason="rejected", events=[event("refused", why="no-user")]),
     "user-busy": record(end_reason="rejected"),
     "silence": record(end_reason="silence"),
     "replica-lost": record(end_reason="replica-lost"),
@@ -89,6 +90,32 @@ def test_a_rule_speaks_of_its_own_trouble_and_of_nothing_else(rule: str) -> None
 def test_a_wait_at_its_bound_is_fine(slow: Any) -> None:
     assert slow.part in LEDGER
     assert explain(record(turn(timings_ms={slow.part: slow.over_ms}))) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        ({"why": "no-user"}, "the call was refused: every user it could speak for"),
+        ({"why": "withheld"}, "the call was refused: who calls was withheld"),
+        ({"why": "capacity"}, "the call was refused: the gateway held as many"),
+        (
+            {"why": "draining", "handed_to": "sip:a@b"},
+            "the call was handed to sip:a@b: the gateway",
+        ),
+        ({"why": "no-route"}, "the call was refused: nobody answers the number"),
+        (
+            {"why": "no-user", "waited_seconds": 60},
+            "the call was refused after 60 s on hold: every",
+        ),
+        ({"why": "store-late"}, "the call was refused: the store did not answer"),
+        ({"why": "a later version's"}, "the call was refused: a later version's"),
+    ],
+)
+def test_a_refused_call_says_why_and_who_got_it(facts: dict[str, Any], what: str) -> None:
+    finding = told(record(end_reason="rejected", events=[event("refused", **facts)]))["refused"]
+
+    assert finding.what.startswith(what)
+    assert finding.change
 
 
 @pytest.mark.parametrize(
