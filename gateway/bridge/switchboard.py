@@ -22,7 +22,7 @@ from gateway.bridge.answers import (
 )
 from gateway.bridge.bridge import Bridge
 from gateway.bridge.refusals import Refusals
-from gateway.bridge.routes import Route, Routes
+from gateway.bridge.routes import Announcements, Route, Routes
 from gateway.bridge.tickets import Ticket, Tickets, token_digest
 from gateway.call import events as ev
 from gateway.call.phases import Phase
@@ -287,6 +287,10 @@ class Switchboard:
             return
         task = self._tasks.create_task(_reported(work, name), name=name)
         await asyncio.wait({task}, timeout=STORE_PATIENCE)
+
+    def announcements(self, called: str) -> Announcements:
+        """What the carrier is to say to callers of this number."""
+        return self._routes.announcements(called)
 
     def find(self, call_sid: str) -> Bridge | None:
         """The call of this process, live or settling."""

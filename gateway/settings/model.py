@@ -16,6 +16,7 @@ from gateway.settings.values import (
     Count,
     Engine,
     Identity,
+    Language,
     LogFormat,
     LogLevel,
     Mark,
@@ -29,6 +30,7 @@ from gateway.settings.values import (
     Secret,
     Secrets,
     ServiceId,
+    Spoken,
     StoreUrl,
     Target,
     UserPool,
@@ -219,6 +221,25 @@ class Settings(_Table):
         ge=0,
         le=600,
         description="how long a caller may hold the line for a free user; 0: busy",
+    )
+    gateway_hold_text: Spoken = Field(
+        "All our lines are busy. Please hold the line.",
+        description="what the carrier says to a caller who waits for a free user",
+    )
+    gateway_busy_text: Spoken = Field(
+        "We are sorry, all our lines are busy. Please call again later.",
+        description="what it says to one who has waited in vain",
+    )
+    gateway_sorry_text: Spoken = Field(
+        "We are sorry, this call cannot be connected right now. Please call again later.",
+        description="what it says to one whom our own voice cannot reach",
+    )
+    gateway_lost_text: Spoken = Field(
+        "We are sorry, the connection was lost. Please call again.",
+        description="what it says to one whose call was held by a process that is gone",
+    )
+    gateway_say_language: Language = Field(
+        "en-US", description="language of these four texts (BCP 47)"
     )
     gateway_routes: Path | None = Field(
         None, description="TOML file: dialled number to organization, service, manner (routes)"

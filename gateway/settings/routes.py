@@ -56,6 +56,16 @@ _PLAIN: Final = {
     },
     "identity": "gateway_identity",
     "busy_wait_seconds": "gateway_busy_wait_seconds",
+    **{
+        name.removeprefix("gateway_"): name
+        for name in (
+            "gateway_hold_text",
+            "gateway_busy_text",
+            "gateway_sorry_text",
+            "gateway_lost_text",
+            "gateway_say_language",
+        )
+    },
     "rating": "gateway_rating",
     "max_call_seconds": "gateway_max_call_seconds",
     "service": "amigo_service_id",

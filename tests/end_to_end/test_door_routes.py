@@ -309,6 +309,34 @@ async def test_a_caller_who_waits_is_taken_as_soon_as_a_user_is_free(tmp_path: P
         await house.carrier.status(second)
 
 
+async def test_the_carrier_says_what_the_settings_and_the_route_have_it_say(tmp_path: Path) -> None:
+    text = f"""
+        ["{BERLIN}"]
+        hold_text = "Bitte bleiben Sie am Apparat."
+        busy_text = "Leider sind alle im Gespräch."
+        say_language = "de-DE"
+    """
+    env = {"GATEWAY_BUSY_WAIT_SECONDS": "30", "GATEWAY_HOLD_TEXT": "Do hold on."}
+    async with open_house(tmp_path, env=env | routes(tmp_path, text)) as house:
+        first, _ = await house.answered()
+        said = []
+        for called in (BERLIN, PARIS):
+            form = house.carrier.form(new_call_sid(), To=called)
+            for path in ("/twilio/voice", "/twilio/voice?waiting_since=1"):
+                answer = await house.carrier.post(path, form)
+                say = answer.root.find("Say")
+                assert say is not None
+                said.append((say.text, say.get("language")))
+
+        assert said == [
+            ("Bitte bleiben Sie am Apparat.", "de-DE"),
+            ("Leider sind alle im Gespräch.", "de-DE"),
+            ("Do hold on.", "en-US"),
+            ("We are sorry, all our lines are busy. Please call again later.", "en-US"),
+        ]
+        await house.carrier.status(first)
+
+
 def back(answer: Any) -> str:
     """Where a caller on hold comes back to."""
     url = str(answer.root.findtext("Redirect"))
