@@ -284,8 +284,9 @@ async def test_a_call_that_cannot_be_taken_goes_to_the_overflow(tmp_path: Path) 
         assert to_number.root[0].text == "+15550009999"
         assert to_sip.root.findtext("./Dial/Sip") == "sip:a@b.example"
         assert (await house.carrier.voice(new_call_sid(), To=ROME)).busy
+        assert (await house.call(CallPlan(called=PARIS))).outcome == "handed-over"
         await house.carrier.status(sid)
-        assert await house.metric("calls_total", direction="inbound", end_reason="overflow") == 2
+        assert await house.metric("calls_total", direction="inbound", end_reason="overflow") == 3
 
 
 async def test_a_caller_who_waits_is_taken_as_soon_as_a_user_is_free(tmp_path: Path) -> None:
