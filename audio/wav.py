@@ -58,6 +58,20 @@ def read_wav(data: bytes) -> tuple[Pcm, int]:
     return pcm, reader.sample_rate
 
 
+def read_stereo(data: bytes) -> tuple[Pcm, Pcm, int] | None:
+    """Left, right and sample rate of a whole file; None where it has any other number of channels.
+
+    Raises `UnsupportedAudio` as `read_wav` does.
+    """
+    left, right = WavReader(channel=0), WavReader(channel=1)
+    pcm = left.push(data)
+    if left.format is None:
+        raise UnsupportedAudio("no WAV header")
+    if left.format.channels != 2:
+        return None
+    return pcm, right.push(data), left.format.rate
+
+
 def _header(rate: int, *, riff_size: int, data_size: int) -> bytes:
     fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, 1, rate, rate * 2, 2, 16)
     return b"".join(
@@ -89,9 +103,13 @@ class _Part(Enum):
 
 
 class WavReader:
-    """A WAV stream in, mono 16-bit samples out. Raises `UnsupportedAudio` for what it cannot decode."""
+    """A WAV stream in, mono 16-bit samples out. Raises `UnsupportedAudio` for what it cannot decode.
 
-    def __init__(self) -> None:
+    `channel`: the one to give (0 is left); None mixes all.
+    """
+
+    def __init__(self, channel: int | None = None) -> None:
+        self._channel = channel
         self.format: WavFormat | None = None
         """Known once the `fmt ` chunk was read."""
         self._part = _Part.RIFF
@@ -195,7 +213,7 @@ class WavReader:
         room = len(self._pending) if self._endless else min(self._left, len(self._pending))
         whole = room - room % self.format.frame_bytes
         if whole:
-            sound.append(_decode(self._pending[:whole], self.format))
+            sound.append(_decode(self._pending[:whole], self.format, self._channel))
             self._pending = self._pending[whole:]
             self._left -= whole
         if self._endless or self._left >= self.format.frame_bytes:
@@ -228,11 +246,14 @@ def _parse_format(body: bytes) -> WavFormat:
     return WavFormat(tag, channels, rate, bits)
 
 
-def _decode(raw: bytes, form: WavFormat) -> Pcm:
+def _decode(raw: bytes, form: WavFormat, channel: int | None) -> Pcm:
     samples = _DECODERS[form.tag, form.bits](raw)
     if form.channels == 1:
         return samples
-    mixed: Pcm = np.rint(samples.reshape(-1, form.channels).mean(axis=1)).astype(np.int16)
+    together = samples.reshape(-1, form.channels)
+    if channel is not None:
+        return together[:, channel]
+    mixed: Pcm = np.rint(together.mean(axis=1)).astype(np.int16)
     return mixed
 
 

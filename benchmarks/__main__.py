@@ -9,6 +9,7 @@ from pathlib import Path
 
 def main(names: list[str]) -> int:
     found = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
+    found += ["endpointing", "patience"]
     chosen = [name for name in found if not names or name.removeprefix("bench_") in names]
     if not chosen:
         print(f"no such benchmark; there are {', '.join(found)}", file=sys.stderr)

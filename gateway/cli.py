@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "call": "a simulated phone: call a gateway with recordings, spoken text or keys",
     "check": "preflight of settings, Amigo, store, public URL and carrier number",
     "calls": "list and show calls from the store",
+    "segment": "what the ears of a live call make of recordings; sweep their patience, draw a picture",
     "rca": "why a call went as it did: findings from its record, and the API's own view of it",
     "config": "the effective settings and where each comes from",
 }

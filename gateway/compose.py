@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
-from audio.endpoint import Endpointer, EndpointOptions
+from audio.endpoint import Endpointer, EndpointOptions, TurnModel
 from audio.vad import best_engine, make_vad
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
@@ -19,8 +20,10 @@ from gateway.bridge.phrases import Phrases, load_phrases
 from gateway.bridge.recovery import LeftOvers
 from gateway.bridge.routes import DEFAULT, Announcements, Route, Routes
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
+from gateway.call.patience import PatiencePolicy
 from gateway.call.policy import Policy
 from gateway.clock import Clock
+from gateway.errors import BadSetting, ConfigError
 from gateway.ids import UserId
 from gateway.metrics import Metrics
 from gateway.settings import Settings
@@ -114,7 +117,7 @@ def _route(
         remote=services.remote,
         phrases=phrases(settings.playback.phrases_dir),
         metrics=services.metrics,
-        make_detector=_detector_factory(settings),
+        make_detector=detector_factory(settings),
         free_user=left_overs.free,
     )
     return Route(
@@ -124,7 +127,7 @@ def _route(
         identity=_identity(settings, client, store),
         house=house,
         make_agent=lambda user: AmigoAgent(
-            client, user, settings.amigo_service_id, settings.amigo_version_set
+            client, user, settings.amigo_service_id, settings.amigo_version_set, clock
         ),
         announcements=_announcements(settings),
         overflow=overflow,
@@ -168,12 +171,19 @@ def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
         token_seconds=token_seconds,
         max_call_seconds=settings.gateway_max_call_seconds,
         upload_after_ms=turns.upload_after_ms,
+        patience=PatiencePolicy(
+            end_silence_ms=turns.end_silence_ms,
+            dictation_extra_ms=turns.dictation_extra_ms,
+            yes_no_less_ms=turns.yes_no_less_ms,
+            habit_extra_ms=turns.habit_extra_ms,
+        ),
         merge_ms=turns.merge_ms,
         digits_pause_ms=turns.digits_pause_ms,
         barge_in=barge_in.enabled,
         confirm_ms=barge_in.confirm_ms,
         drain_ms=barge_in.drain_ms,
         protect_greeting=barge_in.protect_greeting,
+        protected_phrases=frozenset(barge_in.protect_phrases),
         prompt_after_ms=silence.prompt_after_ms,
         prompts=silence.prompts,
         hang_up_after_ms=silence.hang_up_after_ms,
@@ -190,16 +200,38 @@ def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
         pre_roll_ms=turns.pre_roll_ms,
         max_utterance_ms=turns.max_utterance_ms,
         recordings=settings.gateway_recordings_dir,
+        tell_heard=barge_in.tell_agent,
     )
 
 
-def _detector_factory(settings: Settings) -> Callable[[], Endpointer]:
+def detector_factory(settings: Settings) -> Callable[[], Endpointer]:
+    """What a call's ears judge with, a new one for each call; `segment` hears recordings with the same."""
     turns, barge_in = settings.turn_taking, settings.barge_in
     options = EndpointOptions(
         end_silence_ms=turns.end_silence_ms,
-        milestones_ms=tuple(sorted({turns.upload_after_ms, barge_in.confirm_ms})),
+        milestones_ms=(turns.upload_after_ms,),
+        confirm_ms=barge_in.confirm_ms,
         echo_guard_db=barge_in.echo_guard_db,
     )
-    engine = best_engine() if turns.vad == "auto" else turns.vad
+    engine = engine_of(settings)
     make_vad(engine)  # the model is loaded now, not while the first caller waits
-    return lambda: Endpointer(make_vad(engine), options)
+    model = None if turns.turn_model is None else _turn_model(turns.turn_model)
+    return lambda: Endpointer(make_vad(engine), options, model)
+
+
+def engine_of(settings: Settings) -> str:
+    """The voice activity engine in effect."""
+    vad = settings.turn_taking.vad
+    return best_engine() if vad == "auto" else vad
+
+
+def _turn_model(path: str) -> TurnModel:
+    """The operator's own model, made by the factory that `module:factory` names."""
+    module, _, factory = path.partition(":")
+    try:
+        model: TurnModel = getattr(import_module(module), factory)()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            [BadSetting("GATEWAY_TURN_TAKING__TURN_MODEL", f"{path!r} cannot be loaded: {error}")]
+        ) from error
+    return model

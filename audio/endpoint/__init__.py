@@ -8,6 +8,27 @@ positions and counts only: no clock, so a recording and a live call give the sam
 from __future__ import annotations
 
 from audio.endpoint.endpointer import Endpointer
-from audio.endpoint.signals import EndpointOptions, Offset, Onset, Signal, Voiced
+from audio.endpoint.signals import (
+    EndpointOptions,
+    LineReport,
+    Offset,
+    Onset,
+    Paused,
+    Resumed,
+    Signal,
+    Voiced,
+)
+from audio.endpoint.turn_model import TurnModel
 
-__all__ = ["EndpointOptions", "Endpointer", "Offset", "Onset", "Signal", "Voiced"]
+__all__ = [
+    "EndpointOptions",
+    "Endpointer",
+    "LineReport",
+    "Offset",
+    "Onset",
+    "Paused",
+    "Resumed",
+    "Signal",
+    "TurnModel",
+    "Voiced",
+]

@@ -17,18 +17,22 @@ _INAUDIBLE: Final = -60.0
 """dBFS; what we play more quietly than this leaves no echo worth the name."""
 _SEARCH_FRAMES: Final = 10
 _CHECK_FRAMES: Final = 50
-"""Frames with audible sound of ours between looks for an echo: until one is known, and after."""
+_EAGER_FRAMES: Final = 200
+"""Frames with audible sound of ours between looks for an echo: until one is known, and after; a line
+that gave none back for four seconds of it probably has none."""
 _PROOF: Final = 0.75
 """Likeness to what we play from which a start is our echo, unless little of it is left without it."""
-_LEFT_OVER: Final = 6.0
+_LEFT_OVER: Final = 3.0
 _LEAK_START: Final = -4.0
 _LEAK_LEAST: Final = -12.0
 _LEAK_MOST: Final = 3.0
 _LEAK_UP: Final = 0.18
 _LEAK_DOWN: Final = 0.02
 """dB that the filter leaves of the echo: learned 9 to 1 per frame, so that it covers 9 of 10."""
-_MARGIN: Final = 6.0
+_MARGIN: Final = 7.0
 """dB above what the filter may leave of the echo that a caller must have."""
+_NO_ECHO: Final = -75.0
+"""dBFS of a predicted echo that no line carries."""
 _TAIL_FRAMES: Final = 3
 """An echo rings on for this long after the predicted one."""
 
@@ -91,7 +95,8 @@ class EchoGuard:
         self._path.hear(line, agent)
         if ours > _INAUDIBLE:
             self._audible_frames += 1
-            often = _CHECK_FRAMES if self._path.known else _SEARCH_FRAMES
+            settled = self._path.known or self._audible_frames > _EAGER_FRAMES
+            often = _CHECK_FRAMES if settled else _SEARCH_FRAMES
             if learn and self._audible_frames % often == 0:
                 self._path.search()
         if self._path.known:
@@ -114,7 +119,7 @@ class EchoGuard:
         rest = line - echo
         self.level = min(level, dbfs(float(rest.dot(rest)) / FRAME_SAMPLES))
         recent = max(self._predicted)
-        self.guard = recent + self._leak + _MARGIN if recent > _INAUDIBLE else -inf
+        self.guard = recent + self._leak + _MARGIN if recent > _NO_ECHO else -inf
         if not learn or self._loudest < _INAUDIBLE:
             return
         self._path.learn()

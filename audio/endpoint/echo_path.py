@@ -3,7 +3,7 @@
 The reference is what we play; what returns is a delayed, quieter, somewhat coloured copy under
 whatever else the line carries. Blocks of the line are correlated with the reference to find the
 delay; a short filter fitted by least squares then predicts the echo of each frame, and what the
-prediction leaves over is the caller and the room. A filter of 3 ms does for a hybrid's echo, and the
+prediction leaves over is the caller and the room. A filter of 6 ms does for a hybrid's echo, and the
 delay before it may be any up to 600 ms.
 """
 
@@ -13,7 +13,6 @@ from math import log10
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from audio.types import FRAME_SAMPLES, SAMPLE_RATE, Pcm
@@ -23,10 +22,13 @@ LONGEST_MS: Final = 600
 _LAGS: Final = LONGEST_MS * SAMPLE_RATE // 1000
 _BLOCK: Final = 1600
 """Samples (200 ms) of the line that are compared with the reference."""
-_TAPS: Final = 24
-_BEFORE: Final = 8
-"""Taps of the filter, and how many of them lie before the delay that was found."""
-_UNIT: Final = np.eye(_TAPS)
+_TAPS: Final = 48
+_BEFORE: Final = 20
+"""Taps of the filter (6 ms), and how many of them lie before the delay that was found,"""
+_EDGE: Final = 8
+"""and how close to its edge the strongest may come before the delay is corrected."""
+_LAG_OF: Final = np.abs(np.subtract.outer(np.arange(_TAPS), np.arange(_TAPS)))
+"""Lag of each pair of taps."""
 _HISTORY: Final = _LAGS + _BLOCK + _TAPS
 _ROOM: Final = 4 * _HISTORY
 _FFT: Final = 4096
@@ -39,8 +41,16 @@ _NEAR: Final = 8
 _FORGET: Final = 0.98
 """Share of the past that each frame leaves to the filter: about a second counts."""
 _REFIT_FRAMES: Final = 5
+_RECENTRE_FITS: Final = 5
 _LOST_BLOCKS: Final = 8
-"""After so many blocks with an audible reference and another delay in them, a path is given up."""
+"""After so many blocks in a row with another delay in them a path is given up,"""
+_AS_GOOD: Final = 0.8
+_NO_GOOD: Final = 0.5
+"""unless its own delay fits nearly as well (vowels repeat themselves), and at once where it does not fit at all."""
+
+_SILENT_POWER: Final = 600.0
+"""Mean square (of differences at half the rate) of a line that carries no echo worth looking for."""
+_UNLIKE: Final = np.zeros(_LAGS // 2 + 1)
 
 _Floats = NDArray[np.float32]
 
@@ -56,8 +66,9 @@ class EchoPath:
         """Samples from our playing to the echo's return; None while unknown."""
         self._candidate: int | None = None
         self._strayed = 0
-        self._filter: NDArray[np.float64] = np.zeros(_TAPS)
-        self._squares: NDArray[np.float64] = np.zeros((_TAPS, _TAPS))
+        self._filter: _Floats = np.zeros(_TAPS, np.float32)
+        self._squares: NDArray[np.float64] = np.zeros(_TAPS)
+        """Of the reference with itself, by lag."""
         self._products: NDArray[np.float64] = np.zeros(_TAPS)
         self._fitted = 0
         self._lessons = 0
@@ -69,7 +80,8 @@ class EchoPath:
     @property
     def gain_db(self) -> float:
         """Level of the echo against what we play."""
-        return 10.0 * log10(max(float(self._filter.dot(self._filter)), 1e-9))
+        echo = float(self._products.dot(self._filter))
+        return 10.0 * log10(max(echo, 1e-9) / (float(self._squares[0]) + 1.0) + 1e-9)
 
     def hear(self, line: _Floats, reference: Pcm | None) -> None:
         """Take 160 samples of the line and of what we played meanwhile."""
@@ -87,37 +99,55 @@ class EchoPath:
 
         Finds and confirms the delay on the way.
         """
-        alike, lag = self._compare()
+        likeness = self._compare()
+        best = int(likeness.argmax())
+        alike, lag = float(likeness[best]), 2 * (likeness.size - 1 - best)
         if alike < _ALIKE:
             return alike
-        if self.delay is not None and abs(lag - self.delay) <= _NEAR:
-            self._strayed = 0
-        elif alike > _SURE or (self._candidate is not None and abs(lag - self._candidate) <= _NEAR):
-            self._strayed += 1
-            if self.delay is None or alike > _SURE or self._strayed >= _LOST_BLOCKS:
-                self._settle(lag)
+        again = self._candidate is not None and abs(lag - self._candidate) <= _NEAR
         self._candidate = lag
+        if self.delay is None:
+            if alike > _SURE or again:
+                self._settle(lag)
+        else:
+            self._doubt(lag, alike, self._at_delay(likeness, self.delay))
         return alike
 
-    def _compare(self) -> tuple[float, int]:
+    def _doubt(self, lag: int, alike: float, here: float) -> None:
+        """Another delay may fit better; the known one fits as well as `here` says."""
+        if here >= _AS_GOOD * alike:
+            self._strayed = 0
+            return
+        self._strayed += 1
+        elsewhere = alike > _SURE and here < _NO_GOOD * alike
+        if elsewhere or self._strayed >= _LOST_BLOCKS:
+            self._settle(lag)
+
+    def _at_delay(self, likeness: NDArray[np.float64], delay: int) -> float:
+        """The best likeness close to a delay."""
+        middle = likeness.size - 1 - delay // 2
+        near = likeness[max(0, middle - _NEAR) : middle + _NEAR + 1]
+        return float(near.max()) if near.size else 0.0
+
+    def _compare(self) -> NDArray[np.float64]:
+        """Likeness (0 to 1) of the last block to the reference at each lag, the longest first."""
         # Half the rate is enough to find a delay; differences keep hum and rumble out of it.
         end = self._end
         line = _halved(self._line[end - _BLOCK : end])
         reference = _halved(self._reference[end - _BLOCK - _LAGS : end])
         power = float(line.dot(line))
-        if power < 1.0:
-            return 0.0, 0
+        if power < _SILENT_POWER * line.size:
+            return _UNLIKE
         spectrum = np.fft.rfft(reference, _FFT) * np.conj(np.fft.rfft(line, _FFT))
         lags = _LAGS // 2
         products = np.abs(np.fft.irfft(spectrum, _FFT)[: lags + 1])
         sums = np.concatenate(([0.0], np.cumsum(reference.astype(np.float64) ** 2)))
         energies = sums[line.size :][: lags + 1] - sums[: lags + 1]
-        alike = products / np.sqrt(power * energies + power)
-        best = int(alike.argmax())
-        return min(1.0, float(alike[best])), 2 * (lags - best)
+        return np.minimum(1.0, products / np.sqrt(power * energies + power))
 
     def _settle(self, delay: int) -> None:
-        self.delay = delay
+        # the taps before it must not reach into what is not played yet
+        self.delay = min(max(delay, _BEFORE), _LAGS)
         self._strayed = 0
         self._filter[:] = 0.0
         self._squares[:] = 0.0
@@ -130,7 +160,7 @@ class EchoPath:
 
     def echo(self) -> _Floats:
         """What of the newest frame is our echo, as far as the filter knows."""
-        return (self._delayed(0) @ self._filter).astype(np.float32)
+        return np.convolve(self._behind(0), self._filter, "valid")
 
     def learn(self) -> None:
         """Let the filter follow the newest frame, in which the caller is silent."""
@@ -143,7 +173,9 @@ class EchoPath:
         """Level of the last 200 ms without the echo against their level with it."""
         frames = range(_BLOCK // FRAME_SAMPLES)
         line = self._line[self._end - _BLOCK : self._end]
-        echo = np.concatenate([self._delayed(back) @ self._filter for back in reversed(frames)])
+        echo = np.concatenate(
+            [np.convolve(self._behind(back), self._filter, "valid") for back in reversed(frames)]
+        )
         rest = line - echo
         return 10.0 * log10((float(rest.dot(rest)) + 1.0) / (float(line.dot(line)) + 1.0))
 
@@ -153,26 +185,46 @@ class EchoPath:
         self._line[:] = 0.0
         self._end = _HISTORY
 
-    def _delayed(self, back: int) -> NDArray[np.float32]:
-        """Row per sample of the frame `back` frames ago, column per tap: the reference that far before it."""
+    def _behind(self, back: int) -> _Floats:
+        """The reference of which the frame `back` frames ago may hold an echo: a frame and a filter's length."""
         start = self._end - (back + 1) * FRAME_SAMPLES - (self.delay or 0) + _BEFORE - _TAPS + 1
-        piece = self._reference[start : start + FRAME_SAMPLES + _TAPS - 1]
-        return sliding_window_view(piece, _TAPS)
+        return self._reference[start : start + FRAME_SAMPLES + _TAPS - 1]
 
     def _collect(self, back: int) -> None:
-        rows = self._delayed(back)
+        """Add one frame to what the filter is fitted to.
+
+        Of the reference only its correlation with itself is kept, not the whole matrix of squares:
+        over a second they are the same, at a fifth of the cost.
+        """
+        behind = self._behind(back)
         end = self._end - back * FRAME_SAMPLES
         self._squares *= _FORGET
-        self._squares += rows.T @ rows
+        self._squares += np.correlate(behind, behind[_TAPS - 1 :], "valid")[::-1]
         self._products *= _FORGET
-        self._products += rows.T @ self._line[end - FRAME_SAMPLES : end]
+        line = self._line[end - FRAME_SAMPLES : end]
+        self._products += np.correlate(behind, line, "valid")[::-1]
 
     def _fit(self) -> None:
-        ridge = 1e-3 * float(np.trace(self._squares)) / _TAPS + FRAME_SAMPLES
-        self._filter[:] = np.linalg.solve(self._squares + ridge * _UNIT, self._products)
+        squares = self._squares.copy()
+        squares[0] += (
+            1e-3 * squares[0] + FRAME_SAMPLES
+        )  # a ridge: what is too quiet to tell stays 0
+        self._filter[:] = np.linalg.solve(squares[_LAG_OF], self._products)
         self._fitted += 1
+        if self._fitted % _RECENTRE_FITS == 0:
+            self._recentre()
+
+    def _recentre(self) -> None:
+        """What was found may have been a room's reflection, or one period of the voice beside the echo."""
+        strongest = int(np.abs(self._filter).argmax())
+        if _EDGE <= strongest < _TAPS - _EDGE or self.delay is None:
+            return
+        self._settle(self.delay + strongest - _BEFORE)
 
 
 def _halved(samples: _Floats) -> _Floats:
+    """The middle of the band at half the rate: at its upper end a delay of an odd number of samples is unlike itself."""
     half = samples[::2] + samples[1::2]
-    return np.diff(half, prepend=half[:1]).astype(np.float32, copy=False)
+    middle: _Floats = np.zeros_like(half)
+    np.subtract(half[2:], half[:-2], out=middle[1:-1])
+    return middle

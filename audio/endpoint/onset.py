@@ -21,9 +21,13 @@ _LONGEST_FRAMES: Final = 50
 """A beginning is never dated back further than this (1 s): whoever keeps the sound must know how much to keep."""
 _LEAD_FRAMES: Final = 5
 """At most so many faint frames before the first accepted one are counted in: soft consonants."""
-_CREDIBLE: Final = ((16, 0.02), (12, 0.06), (8, 0.1), (6, 0.15), (5, 0.2), (0, 0.25))
+_CREDIBLE: Final = ((12, 0.06), (8, 0.1), (6, 0.15), (5, 0.2), (0, 0.25))
 """Accepted frames, and the smoothed probability of a voice that is enough at so many: coughs and keys
 startle the model for a moment, words win it over the longer they last."""
+_LONG_FRAMES: Final = 16
+_LONG_LOUD_DB: Final = 5.0
+_LONG_CREDIBLE: Final = 0.02
+"""What is so long and stands so far out of the noise needs hardly any: the model misses a voice in twenty."""
 _SMOOTHING: Final = 0.3
 _CERTAIN: Final = 0.7
 """Probability at which the model alone may find a beginning, whatever the detector makes of it,"""
@@ -78,7 +82,7 @@ class OnsetEvidence:
         heard = verdict is not Verdict.NOISE and level > faint
         self._lead = self._lead + 1 if heard else 0
         accepted = verdict is Verdict.SPEECH and level > gate
-        certain = probability is not None and probability >= _CERTAIN and level > faint
+        certain = probability is not None and probability >= _CERTAIN and level > gate
         if not self._score and not self._certain:
             if not accepted and not certain:
                 return False
@@ -88,7 +92,7 @@ class OnsetEvidence:
         if (accepted or certain) and hearing.is_tone():
             return False
         self._weigh(accepted, certain, probability, hearing)
-        return self._is_sure(accepted=accepted, certain=certain)
+        return self._is_sure(accepted=accepted, certain=certain, loud=level > gate + _LONG_LOUD_DB)
 
     @property
     def reach(self) -> int:
@@ -122,15 +126,17 @@ class OnsetEvidence:
         elif not self._score and not self._certain:
             self._start_over()
 
-    def _is_sure(self, *, accepted: bool, certain: bool) -> bool:
+    def _is_sure(self, *, accepted: bool, certain: bool, loud: bool) -> bool:
         if certain and self._certain >= _CERTAIN_FRAMES:
             return True
-        if not accepted or self._score < self._needed or not self._is_credible():
+        if not accepted or self._score < self._needed or not self._is_credible(loud):
             return False
         if self._voiced >= _VOICED_FRAMES:
             return True
         return self._score >= _UNVOICED_FRAMES and self._loudest - self._softest >= _SYLLABLES_DB
 
-    def _is_credible(self) -> bool:
+    def _is_credible(self, loud: bool) -> bool:
+        if loud and self._score >= _LONG_FRAMES and self._credibility >= _LONG_CREDIBLE:
+            return True
         enough = next(least for frames, least in _CREDIBLE if self._score >= frames)
         return self._credibility >= enough

@@ -20,8 +20,14 @@ class EndpointOptions:
     """Added where only the speech model says so: its probability sinks early in soft endings."""
     faded_extra_ms: int = 540
     """Added where a voice in the background goes on and the caller's own level has just fallen away."""
-    milestones_ms: tuple[int, ...] = (240, 450)
-    """Lengths of accepted speech that are reported, ascending: upload opens, barge-in is confirmed."""
+    milestones_ms: tuple[int, ...] = (240,)
+    """Lengths of accepted speech that are reported, ascending; the engine's lingering counts."""
+    confirm_ms: int = 450
+    """Length of firm speech in one run of words that is reported as well: what interrupts the agent."""
+    pause_ms: int = 160
+    """Firm speech that stays away so long is reported as a pause, until `confirm_ms` was reached."""
+    word_gap_ms: int = 400
+    """After a gap of this length the next words are a run of their own."""
     onset_ms: int = 80
     """Speech needed before a turn begins; clicks and knocks are shorter."""
     echo_guard_db: float = 14.0
@@ -42,9 +48,25 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Voiced:
-    """The stretch holds this much accepted speech; reported once for each milestone."""
+    """The stretch holds this much accepted (or, for `confirm_ms`, firm) speech; reported once each."""
 
     ms: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """No firm speech for `pause_ms`, and too little of it so far to be sure of anything."""
+
+    ms: int
+    """Firm speech in this run of words."""
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Firm speech is back after a `Paused`."""
+
     at: int
 
 
@@ -59,4 +81,15 @@ class Offset:
     at: int
 
 
-Signal = Onset | Voiced | Offset
+@dataclass(frozen=True, slots=True)
+class LineReport:
+    """What is known of the line by now; it gets better as the call goes on."""
+
+    noise_floor_dbfs: float
+    echo_return_db: float | None
+    """Level of our echo against what we play, negative; None while none was found."""
+    echo_delay_ms: float | None
+    """From our playing to the echo's return."""
+
+
+Signal = Onset | Voiced | Paused | Resumed | Offset

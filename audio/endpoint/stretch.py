@@ -42,11 +42,17 @@ class Stretch:
         self._noisy_extra = options.noisy_extra_ms // FRAME_MS
         self._unlikely_extra = options.unlikely_extra_ms // FRAME_MS
         self._faded_extra = options.faded_extra_ms // FRAME_MS
-        self._peak = level
+        self.peak = level
+        """Loudest frame so far, sinking, in dBFS."""
         self._unvoiced = 0
         self._drowned = 0
         self._faded = 0
         self._unlikely = 0
+
+    @property
+    def quiet_frames(self) -> int:
+        """Frames since the last one that may be speech."""
+        return self._unvoiced
 
     def hear(
         self,
@@ -63,7 +69,7 @@ class Stretch:
         `voice` says that the frame may be speech and is not our echo, `likely` that the model, where
         there is one, thinks so too; `patience` is the plain silence in frames.
         """
-        peak = self._peak = level if level > self._peak else self._peak - _SINK
+        peak = self.peak = level if level > self.peak else self.peak - _SINK
         self._unvoiced += 1
         self._drowned += 1
         self._faded += 1

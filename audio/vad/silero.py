@@ -95,9 +95,11 @@ class SileroVad:
         self._quiet = 0
 
     def judge(self, pcm: Pcm, *, in_turn: bool) -> Verdict:
-        self._in_turn = in_turn
         if self._waiting:
             self._model.run()
+        # After the run: whether its memory may go is decided as of the frame that completed the window,
+        # or else it would depend on whose next frame happens to set off the run.
+        self._in_turn = in_turn
         self._listen(pcm)
         if self.probability >= _SPEECH:
             return Verdict.SPEECH

@@ -17,6 +17,7 @@ from gateway.bridge.books import Books
 from gateway.bridge.ears import Ears
 from gateway.bridge.house import House
 from gateway.bridge.mouth import Line, Mouth
+from gateway.bridge.news import News
 from gateway.bridge.speech import Speech
 from gateway.bridge.tape import Tape
 from gateway.bridge.turn import Agent, Exchanges
@@ -78,7 +79,12 @@ class Bridge:
             max_utterance_ms=options.max_utterance_ms,
         )
         exchanges = Exchanges(
-            agent, options.voice, self._emit, self._books.conversation_opened, self._books.oddity
+            agent,
+            options.voice,
+            self._emit,
+            self._books.conversation_opened,
+            self._books.oddity,
+            News(record.turns, wanted=options.tell_heard),
         )
         self._turns = Turns(exchanges, self.ears.utterances, self._emit, self._child)
 
@@ -140,12 +146,12 @@ class Bridge:
         if line is not self._line:
             return
         self._line = None
-        self.mouth.detach()
-        self.ears.close()
         self.over()
+        self._deafen()
 
     def over(self, *, stream_only: bool = False) -> None:
         """The carrier says that the call, or just its stream, is over: by our own doing, or the caller's."""
+        self._report_line()
         if self.session.phase is Phase.ENDING:
             self._emit(ev.LineClosed())
         else:
@@ -268,9 +274,12 @@ class Bridge:
                 self.mouth.resume()
             case cmd.ClearSpeech():
                 self.mouth.clear()
+            case cmd.SetPatience():
+                self.ears.set_patience(command.ms)
             case cmd.DropUtterance():
                 self.ears.drop(command.utterance)
             case cmd.HangUp():
+                self._report_line()
                 self._child(self._hang_up(), "hang-up")
             case cmd.CloseLine():
                 self._close_line()
@@ -330,10 +339,19 @@ class Bridge:
             fact(_log, "carrier.hang-up-late", level=logging.WARNING)
         self._emit(ev.LineClosed())
 
-    def _close_line(self) -> None:
-        line, self._line = self._line, None
+    def _report_line(self) -> None:
+        """The last word on the line, while the core still takes it down."""
+        if self.ears.frames:
+            self.ears.report()
+
+    def _deafen(self) -> None:
+        """Nothing is heard on the line any more, nor said."""
         self.mouth.detach()
         self.ears.close()
+
+    def _close_line(self) -> None:
+        line, self._line = self._line, None
+        self._deafen()
         if line is not None:
             self._child(line.close(1000), "close line")
 

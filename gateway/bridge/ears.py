@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from audio import mulaw
-from audio.endpoint import Offset, Onset, Signal, Voiced
+from audio.endpoint import LineReport, Offset, Onset, Paused, Resumed, Signal, Voiced
 from audio.types import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE, ULAW_SILENCE, Pcm
 from gateway.bridge.timeline import SampleClock
 from gateway.bridge.utterance import Utterance
 from gateway.call import events as ev
 
+_REPORTS = frozenset({250, 1500, 3000})
+"""Frames after which the line is reported (5 s, 30 s, 1 min); the end of the stream reports it once more."""
 MAX_GAP_MS = 1000
 """Lost audio of up to this length is made up with silence, so that pauses keep their length."""
 
@@ -25,6 +27,11 @@ class Detector(Protocol):
     """What the ears need of `audio.endpoint.Endpointer`."""
 
     def push(self, pcm: Pcm, agent: Pcm | None = ...) -> tuple[Signal, ...]: ...
+
+    def set_patience(self, ms: int | None) -> None: ...
+
+    @property
+    def line(self) -> LineReport: ...
 
 
 class Ears:
@@ -75,11 +82,20 @@ class Ears:
             self._frame(data[at : at + FRAME_SAMPLES], now)
         self._rest = data[whole:]
 
+    def set_patience(self, ms: int) -> None:
+        """End turns after this much silence from now on."""
+        self._detector.set_patience(ms)
+
     def drop(self, utterance: int) -> None:
         """Nobody will send this one."""
         kept = self.utterances.pop(utterance, None)
         if kept is not None and self.open is kept:
             self.open = None
+
+    def report(self) -> None:
+        """Tell what is known of the line."""
+        line = self._detector.line
+        self._emit(ev.LineMeasured(line.noise_floor_dbfs, line.echo_return_db, line.echo_delay_ms))
 
     def close(self) -> None:
         """The stream is over: readers of an open utterance must not wait for more."""
@@ -115,6 +131,8 @@ class Ears:
         agent = None if ours is None else mulaw.decode(ours)
         for signal in self._detector.push(samples, agent):
             self._signal(signal, now)
+        if self.frames in _REPORTS:
+            self.report()
         if self.open is not None and len(self.open.pcm) >= self._max_bytes:
             self._split(now)
 
@@ -124,11 +142,18 @@ class Ears:
         if isinstance(signal, Onset):
             self._begin(signal.at)
         elif isinstance(signal, Voiced):
-            self._accepted_ms = signal.ms
+            self._accepted_ms = max(self._accepted_ms, signal.ms)
             if self.open is not None:
                 self._emit(ev.SpeechAccepted(self.open.id, signal.ms))
         elif isinstance(signal, Offset):
             self._finish(signal, now)
+        elif self.open is not None:
+            utterance = self.open.id
+            match signal:
+                case Paused():
+                    self._emit(ev.SpeechPaused(utterance, signal.ms))
+                case Resumed():
+                    self._emit(ev.SpeechResumed(utterance))
 
     def _begin(self, onset: int) -> None:
         """Open an utterance that starts `pre_roll_ms` before the first voiced frame."""

@@ -31,6 +31,8 @@ class CallOptions:
     pre_roll_ms: int = 400
     max_utterance_ms: int = 30_000
     recordings: Path | None = None
+    tell_heard: bool = True
+    """Whether the agent is told what of its words was heard, where the API can be told."""
 
 
 class Account(Payer, Archive, Protocol):

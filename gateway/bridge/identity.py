@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -220,14 +220,18 @@ class CallersAgent:
             yield stream
 
     def speak(
-        self, conversation: ConversationId, body: VoiceBody
+        self, conversation: ConversationId, body: VoiceBody, news: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[InteractionStream]:
-        return self._own().speak(conversation, body)
+        return self._own().speak(conversation, body, news)
 
     def key_in(
-        self, conversation: ConversationId, text: str
+        self, conversation: ConversationId, text: str, news: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[InteractionStream]:
-        return self._own().key_in(conversation, text)
+        return self._own().key_in(conversation, text, news)
+
+    @property
+    def takes_news(self) -> bool:
+        return self._own().takes_news
 
     async def is_finished(self, conversation: ConversationId) -> bool:
         return await self._own().is_finished(conversation)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Final, Literal, Protocol
 
 from audio.decode import VoiceDecoder
@@ -14,6 +15,7 @@ from audio.errors import UnsupportedAudio
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.interaction import InteractionStream
 from gateway.amigo.models import VoiceBody
+from gateway.amigo.revisions import R2026_04
 from gateway.amigo.stream import (
     AgentAction,
     AgentPiece,
@@ -26,10 +28,13 @@ from gateway.amigo.stream import (
     UnknownEvent,
     UserMessage,
 )
+from gateway.amigo.wishes import ExternalEvent
+from gateway.bridge.news import News
 from gateway.bridge.speech import Speech
 from gateway.bridge.utterance import Utterance, UtteranceBody
 from gateway.call import events as ev
-from gateway.errors import AmigoError
+from gateway.clock import Clock
+from gateway.errors import AmigoError, AmigoNotOffered
 from gateway.ids import ConversationId, UserId
 from gateway.log import fact
 
@@ -37,6 +42,8 @@ _log = logging.getLogger(__name__)
 
 BEFORE_THE_TURN: Final = frozenset({"sign-in", "create-user", "users"})
 """Operations that only prepare what was to be asked: when one fails, that was never asked."""
+NEWS_AGE: Final = 0.1
+"""Seconds that news are dated back: the API's clock may be a little behind ours."""
 DECODE_BYTES = 32_768
 """Sound decoded at a time: a reply in one huge piece must not hold up the frames of other calls."""
 
@@ -47,12 +54,17 @@ class Agent(Protocol):
     def create(self) -> AbstractAsyncContextManager[InteractionStream]: ...
 
     def speak(
-        self, conversation: ConversationId, body: VoiceBody
+        self, conversation: ConversationId, body: VoiceBody, news: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[InteractionStream]: ...
 
     def key_in(
-        self, conversation: ConversationId, text: str
+        self, conversation: ConversationId, text: str, news: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[InteractionStream]: ...
+
+    @property
+    def takes_news(self) -> bool:
+        """Whether the API can be told what happened besides the caller's words."""
+        ...
 
     async def is_finished(self, conversation: ConversationId) -> bool: ...
 
@@ -61,9 +73,10 @@ class AmigoAgent:
     """The conversation API as one user in one service."""
 
     def __init__(
-        self, client: AmigoClient, user: UserId, service_id: str, version_set: str
+        self, client: AmigoClient, user: UserId, service_id: str, version_set: str, clock: Clock
     ) -> None:
         self._client = client
+        self._clock = clock
         self._user = user
         self._service_id = service_id
         self._version_set = version_set
@@ -72,14 +85,25 @@ class AmigoAgent:
         return self._client.create(self._user, self._service_id, self._version_set)
 
     def speak(
-        self, conversation: ConversationId, body: VoiceBody
+        self, conversation: ConversationId, body: VoiceBody, news: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[InteractionStream]:
-        return self._client.interact_voice(self._user, conversation, body)
+        events = self._events(news)
+        return self._client.interact_voice(self._user, conversation, body, events=events)
 
     def key_in(
-        self, conversation: ConversationId, text: str
+        self, conversation: ConversationId, text: str, news: Sequence[str] = ()
     ) -> AbstractAsyncContextManager[InteractionStream]:
-        return self._client.interact_text(self._user, conversation, text)
+        events = self._events(news)
+        return self._client.interact_text(self._user, conversation, text, events=events)
+
+    @property
+    def takes_news(self) -> bool:
+        return self._client.revision.name == R2026_04.name
+
+    def _events(self, news: Sequence[str]) -> tuple[ExternalEvent, ...]:
+        """External events of this moment: in the past by the time the API looks at them."""
+        now = self._clock.wall() - NEWS_AGE
+        return tuple(ExternalEvent(words, now + at / 1000) for at, words in enumerate(news))
 
     async def is_finished(self, conversation: ConversationId) -> bool:
         """Whether the API lists the conversation as finished; False where it cannot be asked."""
@@ -127,6 +151,7 @@ class Exchanges:
         emit: Callable[[ev.Event], None],
         opened: Callable[[ConversationId], Awaitable[None]],
         count_oddity: Callable[[str], None],
+        news: News,
     ) -> None:
         self._agent = agent
         self._format = voice.format
@@ -134,18 +159,25 @@ class Exchanges:
         self._emit = emit
         self._opened = opened
         self._count_oddity = count_oddity
+        self._news = news
         self.conversation: ConversationId | None = None
 
     async def run(self, turn: Turn) -> None:
         """Hold the exchange to the end of its connection; `TurnClosed` is emitted exactly once."""
         turn.tries += 1
         reading = _Reading(turn, self._decoder())
+        if turn.index and self._agent.takes_news:
+            reading.news = self._news.due()
         failure: ev.Failure | None = None
         try:
-            async with self._open(turn) as stream:
-                reading.began = True
-                async for event in stream:
-                    await self._take(event, reading)
+            try:
+                await self._read(reading)
+            except AmigoError as error:
+                if not _may_be_the_news(error, reading):
+                    raise
+                reading.news = ()
+                await self._read(reading)
+                self._news.refused()
         except AmigoError as error:
             failure = await self._why(error, reading)
         except UnsupportedAudio as error:
@@ -158,14 +190,21 @@ class Exchanges:
             failure = ev.Failure(ev.FailureKind.CLOSED)
         self._close(reading, failure)
 
-    def _open(self, turn: Turn) -> AbstractAsyncContextManager[InteractionStream]:
+    async def _read(self, reading: _Reading) -> None:
+        async with self._open(reading) as stream:
+            reading.began = True
+            async for event in stream:
+                await self._take(event, reading)
+
+    def _open(self, reading: _Reading) -> AbstractAsyncContextManager[InteractionStream]:
+        turn = reading.turn
         if turn.index == 0:
             return self._agent.create()
         if self.conversation is None:
             raise AssertionError("no turn before the conversation is open")
         if turn.body is not None:
-            return self._agent.speak(self.conversation, turn.body)
-        return self._agent.key_in(self.conversation, turn.text)
+            return self._agent.speak(self.conversation, turn.body, reading.words)
+        return self._agent.key_in(self.conversation, turn.text, reading.words)
 
     async def _take(self, event: InteractionEvent, reading: _Reading) -> None:
         turn = reading.turn
@@ -182,6 +221,7 @@ class Exchanges:
                 await self._piece(event, reading)
             case InteractionCompleted():
                 reading.completed = True
+                self._news.told(reading.news)
                 self._end_of_sound(reading)
                 turn.reply.text = event.text
                 self._emit(
@@ -314,6 +354,19 @@ class _Reading:
     completed: bool = False
     flushed: bool = False
     error: StreamError | None = None
+    news: tuple[tuple[int, str], ...] = ()
+    """What the agent is told before the caller's words: (turn, words)."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return tuple(words for _, words in self.news)
+
+
+def _may_be_the_news(error: AmigoError, reading: _Reading) -> bool:
+    """Refused before it began, for the events that went with it perhaps: the words alone may be taken."""
+    if not reading.news or reading.began:
+        return False
+    return error.status == HTTPStatus.BAD_REQUEST or isinstance(error, AmigoNotOffered)
 
 
 def _uncancel() -> None:

@@ -17,14 +17,14 @@ from gateway.call.events import (
     UserFreed,
 )
 from gateway.call.exchange import Conversation, Turn
-from gateway.call.listening import Listening
+from gateway.call.keying import Keying
 from gateway.call.phases import LIVE, Phase
 from gateway.call.retry import Again, Verdict, after_create, after_interact
 from gateway.call.timers import Timer
 from gateway.call.voice import Kind
 
 
-class Answering(Listening):
+class Answering(Keying):
     """What becomes of the agent's replies."""
 
     # ------------------------------------------------------------ arriving
@@ -89,6 +89,9 @@ class Answering(Listening):
         turn.record.agent_message_id = event.message_id
         turn.record.interaction_id = event.interaction_id
         turn.record.agent_text = event.text
+        if turn is self.exchange.current:
+            self._patience.asked(event.text)
+            self._tell_patience()
         self.timers.stop(Timer.STALL)
         self._dirty = True
 
@@ -128,6 +131,8 @@ class Answering(Listening):
     def _reply_over(self, turn: Turn, now: float) -> None:
         """The reply was heard to its end, or had no sound."""
         turn.heard = True
+        self._patience.ended_well()
+        self._tell_patience()
         if turn.ends:
             self._end_with(turn, now)
             return

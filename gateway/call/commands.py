@@ -98,6 +98,13 @@ class ForgetTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPatience:
+    """End the caller's turns after this much silence from now on, an open one included."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class DropUtterance:
     """This utterance will not be sent."""
 
@@ -202,6 +209,7 @@ Command = (
     | RetryTurn
     | CloseTurn
     | ForgetTurn
+    | SetPatience
     | DropUtterance
     | FinishConversation
     | SayReply

@@ -65,6 +65,22 @@ class SpeechAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """Speech that was not long enough to interrupt has stopped for a moment, or for good."""
+
+    utterance: int
+    ms: int
+    """Firm speech in the run of words that has stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """Speech that had paused is back, in the same utterance."""
+
+    utterance: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechEnded:
     """The end of speech was declared; the utterance is closed."""
 
@@ -74,6 +90,16 @@ class SpeechEnded:
     """When the first speech frame was received."""
     last_at: float
     """When the last speech frame was received: the response gap counts from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineMeasured:
+    """What the ears know of the line by now."""
+
+    noise_floor_dbfs: float
+    echo_return_db: float | None
+    """Level of our echo against what we play; None while none was found."""
+    echo_delay_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +294,10 @@ Event = (
     | DigitPressed
     | SpeechStarted
     | SpeechAccepted
+    | SpeechPaused
+    | SpeechResumed
     | SpeechEnded
+    | LineMeasured
     | UtteranceFull
     | ConversationOpened
     | BodySent

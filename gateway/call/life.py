@@ -13,8 +13,10 @@ from gateway.call.commands import (
     HangUp,
     Phrase,
     Save,
+    SetPatience,
 )
 from gateway.call.exchange import Conversation, Exchange, Turn
+from gateway.call.patience import Patience
 from gateway.call.phases import AGENTS_TURN, NEXT, Phase
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
@@ -34,6 +36,10 @@ class Speech:
     """Accepted speech that gives the caller the floor; None while nothing can."""
     accepted_ms: int = 0
     taken: bool = False
+    goes_on: bool = False
+    """It began while the answer to what was said before was still awaited."""
+    settled: bool = False
+    """It had stopped our voice, which has gone on meanwhile."""
 
 
 @dataclass(slots=True)
@@ -71,6 +77,12 @@ class Life:
         self.exchange = Exchange(self._out, record.turns)
         self._speech: Speech | None = None
         self._early: EarlyAnswer | None = None
+        self._word: tuple[float, int] | None = None
+        """When the last short word over the agent's voice ended, and its firm speech in ms."""
+        self._patience = Patience(policy.patience)
+        self._patience_told = policy.patience.end_silence_ms
+        self._silence_due: float | None = None
+        """When the caller's silence is too long, while a sound that may be nothing stops its clock."""
         self._digits = ""
         self._prompts = 0
         self._hanging_up = False
@@ -123,12 +135,25 @@ class Life:
 
     def _await_caller(self, now: float) -> None:
         """(Re)start the clock of the caller's silence."""
-        if self._speech is not None or self._digits or self.voice.audible:
+        self._silence_due = None
+        if self._digits or self.voice.audible:
             self.timers.stop(Timer.SILENCE)
             return
         more = self._prompts < self.policy.prompts
         wait = self.policy.prompt_after_ms if more else self.policy.hang_up_after_ms
-        self.timers.start(Timer.SILENCE, now + wait / 1000)
+        due = now + wait / 1000
+        if self._speech is not None:
+            # it may be a cough, which is no answer
+            self.timers.stop(Timer.SILENCE)
+            self._silence_due = due
+            return
+        self.timers.start(Timer.SILENCE, due)
+
+    def _tell_patience(self) -> None:
+        """Let the ears know if the silence that ends a turn has changed."""
+        if self._patience.ms != self._patience_told:
+            self._patience_told = self._patience.ms
+            self._out.append(SetPatience(self._patience_told))
 
     # ------------------------------------------------------------ the agent's turn
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from gateway.call.commands import CountBargeIn, DropUtterance
-from gateway.call.events import SpeechAccepted, SpeechEnded, SpeechStarted, UtteranceFull
+from gateway.call.events import (
+    SpeechAccepted,
+    SpeechEnded,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    UtteranceFull,
+)
 from gateway.call.exchange import Turn
 from gateway.call.life import EarlyAnswer, Life, Speech
 from gateway.call.phases import LIVE, Phase
@@ -11,26 +18,67 @@ from gateway.call.record import TurnRecord
 from gateway.call.timers import Timer
 from gateway.call.voice import Kind
 
-MAX_DIGITS = 64
-"""Keys in one sequence; more are sent as the next."""
-
 
 class Listening(Life):
     """Who has the floor when the caller makes a sound or presses a key."""
 
+    _last_key = 0.0
+    _ended_at = float("-inf")
+    """When the end of the caller's last accepted utterance was declared."""
+
     # ------------------------------------------------------------ speech
 
-    def _speech_started(self, event: SpeechStarted) -> None:
+    def _speech_started(self, event: SpeechStarted, now: float) -> None:
         if self.phase not in LIVE:
             self._out.append(DropUtterance(event.utterance))
             return
+        self._silence_due = self.timers.due(Timer.SILENCE) or self._silence_due
         self.timers.stop(Timer.SILENCE, Timer.MERGE)
-        self._drop_early()
+        self._drop_early(now)
         if self._speech is not None:
             self._out.append(DropUtterance(self._speech.utterance))
         self._speech = Speech(event.utterance, self._needed_ms())
+        self._speech.goes_on = self._answer_awaited(now)
         if self.voice.audible and self._interruptible():
             self.voice.hold()
+
+    def _answer_awaited(self, now: float) -> bool:
+        """The caller has only just spoken, and nothing of the answer was heard yet."""
+        just = (now - self._ended_at) * 1000 <= self.policy.goes_on_ms
+        return just and self.phase is Phase.THINKING and not self.voice.audible
+
+    def _speech_paused(self, event: SpeechPaused, now: float) -> None:
+        """Too little to interrupt, and it has stopped: the agent goes on, unless it was the second word."""
+        speech = self._speech
+        if speech is None or speech.utterance != event.utterance or speech.taken:
+            return
+        over_agent = self.voice.audible and speech.needed_ms == self.policy.confirm_ms
+        if over_agent and self._is_second_word(event.ms, now):
+            self._take_floor(speech, now)
+            return
+        self._let_go_on(speech, now)
+
+    def _is_second_word(self, ms: int, now: float) -> bool:
+        before, self._word = self._word, (now, ms)
+        if before is None or now - before[0] > self.policy.words_within_seconds:
+            return False
+        return before[1] + ms >= self.policy.words_share * self.policy.confirm_ms
+
+    def _speech_resumed(self, event: SpeechResumed) -> None:
+        """The caller has not finished after all: our voice waits again."""
+        speech = self._speech
+        if speech is None or speech.utterance != event.utterance or speech.taken:
+            return
+        if self.voice.audible and self._interruptible():
+            self.voice.hold()
+
+    def _let_go_on(self, speech: Speech, now: float) -> None:
+        """A sound that does not interrupt: our voice goes on at the exact frame."""
+        if self.voice.held and not speech.settled:
+            speech.settled = True
+            self._out.append(CountBargeIn(confirmed=False))
+            self.record.note(now, "barge-in", confirmed=False)
+        self.voice.resume()
 
     def _needed_ms(self) -> int | None:
         """How much accepted speech gives the caller the floor, as things stand."""
@@ -56,6 +104,10 @@ class Listening(Life):
 
     def _must_be_heard(self) -> bool:
         """Something that plays is protected, from speech and keys alike."""
+        front = self.voice.front
+        phrase = None if front is None else front.phrase
+        if phrase is not None and phrase.value in self.policy.protected_phrases:
+            return True
         turns = [
             self.exchange.find(item.turn) for item in self.voice.queue if item.turn is not None
         ]
@@ -81,11 +133,15 @@ class Listening(Life):
 
     def _take_floor(self, speech: Speech, now: float) -> None:
         speech.taken = True
+        self._word = None
         self._prompts = 0
+        if speech.goes_on:
+            self._patience.cut_short()
+            self._tell_patience()
         if self.voice.queue:
             self._interrupt(now)
         self.timers.stop(Timer.DEAD_AIR, Timer.FILLER, Timer.PATIENCE, Timer.STALL, Timer.SILENCE)
-        self._quiet_since = None
+        self._quiet_since = self._silence_due = None
         current = self.exchange.current
         if current is not None and current.utterances and not current.sealed:
             self.exchange.extend(speech.utterance)
@@ -109,6 +165,8 @@ class Listening(Life):
     def _abandon(self, now: float, seconds: float | None = None) -> None:
         """The running reply is drained unheard, for a bounded time; last words are kept."""
         current = self.exchange.current
+        if current is not None and not current.ends:
+            current.record.abandoned = True
         if current is not None and current.ends and not current.connected:
             self._keep_last_words(current)
             self.exchange.current = None
@@ -125,16 +183,19 @@ class Listening(Life):
         if speech.taken:
             self._utterance_over(event.began_at, event.last_at, now)
             return
-        if self.voice.held:
-            self._out.append(CountBargeIn(confirmed=False))
-            self.record.note(now, "barge-in", confirmed=False)
-        self.voice.resume()
+        self._let_go_on(speech, now)
         enough = event.accepted_ms >= self.policy.upload_after_ms
         if enough and self.voice.audible and not self._greeting_awaited():
             self._early = EarlyAnswer(event.utterance, now, event.began_at, event.last_at)
         else:
-            self._out.append(DropUtterance(event.utterance))
+            self._not_sent(event, now, over_agent=enough and self.voice.audible)
         self._go_on(now)
+
+    def _not_sent(self, event: SpeechEnded | EarlyAnswer, now: float, *, over_agent: bool) -> None:
+        """Words that are nobody's turn: listening said aloud, or no words at all."""
+        if over_agent:
+            self.record.note(now, "back-channel")
+        self._out.append(DropUtterance(event.utterance))
 
     def _go_on(self, now: float) -> None:
         """A false start is over: what it had stopped goes on."""
@@ -142,10 +203,14 @@ class Listening(Life):
         if self.phase is Phase.THINKING and current is not None and not current.sealed:
             self._seal(now)
         elif self.phase is Phase.LISTENING and not self._send_waiting(now):
+            due = self._silence_due
             self._await_caller(now)
+            if due is not None and self.timers.running(Timer.SILENCE):
+                self.timers.start(Timer.SILENCE, max(due, now))
 
     def _utterance_over(self, began: float, last: float, now: float) -> None:
         """An accepted utterance has ended; the body stays open for `merge_ms`, then the agent's turn begins."""
+        self._ended_at = now
         current = self.exchange.current
         if current is not None and current.utterances:
             self._time_speech(current.record, began, last, now)
@@ -252,9 +317,9 @@ class Listening(Life):
         if speech is not None and not speech.taken and yields:
             self.voice.hold()
 
-    def _drop_early(self) -> None:
+    def _drop_early(self, now: float) -> None:
         if self._early is not None:
-            self._out.append(DropUtterance(self._early.utterance))
+            self._not_sent(self._early, now, over_agent=True)
             self._early = None
 
     def _answer_early(self, now: float) -> bool:
@@ -263,50 +328,8 @@ class Listening(Life):
         if early is None:
             return False
         if (now - early.ended_at) * 1000 > self.policy.early_answer_ms:
-            self._out.append(DropUtterance(early.utterance))
+            self._not_sent(early, now, over_agent=True)
             return False
         self.exchange.take(early.utterance)
         self._utterance_over(early.began, early.last, early.ended_at)
         return True
-
-    # ------------------------------------------------------------ keys
-
-    _last_key = 0.0
-
-    def _digit(self, digit: str, now: float) -> None:
-        if self.phase is Phase.ENDING:
-            self._rate(digit, now)
-        if self.phase not in LIVE:
-            return
-        self.record.note(now, "digit")
-        self._prompts = 0
-        self._last_key = now
-        self.timers.stop(Timer.SILENCE)
-        if self.voice.queue and not self._must_be_heard() and not self._greeting_awaited():
-            self._interrupt(now)
-            self._abandon(now)
-            if self.phase in {Phase.GREETING, Phase.SPEAKING}:
-                self._enter(Phase.LISTENING, now)
-        self._digits += digit
-        if digit == "#" or len(self._digits) >= MAX_DIGITS:
-            self._send_digits(now)
-        else:
-            self.timers.start(Timer.DIGITS, now + self.policy.digits_pause_ms / 1000)
-
-    def _send_digits(self, now: float) -> None:
-        """The sequence is complete: it is the caller's turn, unless the caller is speaking too."""
-        self.timers.stop(Timer.DIGITS)
-        digits, self._digits = self._digits, ""
-        text = digits.rstrip("#") or digits
-        if not text:
-            return
-        self._keyed(text, now)
-
-    def _keyed(self, text: str, now: float) -> None:
-        self.exchange.waiting_text += text
-        speaking = self._speech is not None and self._speech.taken
-        if speaking or self._greeting_awaited() or self._must_be_heard():
-            return
-        self.voice.clear()
-        self._abandon(now)
-        self._send_waiting(now)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from gateway.call.patience import PatiencePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +17,7 @@ class Policy:
 
     upload_after_ms: int = 240
     """Accepted speech after which an utterance is worth sending."""
+    patience: PatiencePolicy = field(default_factory=PatiencePolicy)
     merge_ms: int = 0
     """How long a turn's body stays open after the declared end for a caller who goes on."""
     digits_pause_ms: int = 2500
@@ -25,7 +28,15 @@ class Policy:
     """Gated speech over the agent's voice that makes an interruption."""
     drain_ms: int = 8000
     """How long an interrupted reply may be read on before its connection is closed."""
+    goes_on_ms: int = 1500
+    """A caller who speaks again so soon after the declared end, unanswered, had only paused."""
+    words_within_seconds: float = 3.0
+    """A short word over the agent's voice is listening; a second one within this time may be more:"""
+    words_share: float = 1.75
+    """together they interrupt from so many times `confirm_ms` on."""
     protect_greeting: bool = False
+    protected_phrases: frozenset[str] = frozenset()
+    """Names of our own phrases that are heard to their end."""
     early_answer_ms: int = 1000
     """A short answer over the agent's last words counts if the agent falls silent within this time."""
 

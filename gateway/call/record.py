@@ -88,6 +88,10 @@ class TurnRecord:
     agent_text: str | None = None
     heard_text: str | None = None
     interrupted: bool = False
+    abandoned: bool = False
+    """The caller spoke on: the reply was given up, as much of it as had not been heard."""
+    told: bool = False
+    """The agent knows how much of the reply was heard."""
     retries: int = 0
 
     def as_json(self) -> dict[str, object]:
@@ -127,6 +131,8 @@ class CallRecord:
     answered_at: float | None = None
     ended_at: float | None = None
     conversation_state: str = "none"
+    line: dict[str, object] | None = None
+    """What was measured on the caller's line: noise floor, echo."""
     rating: int | None = None
     """1 to 5, keyed in by the caller."""
     turns: list[TurnRecord] = field(default_factory=list)
@@ -158,6 +164,7 @@ class CallRecord:
             "ended_at": None if self.ended_at is None else iso(self.ended_at),
             "conversation_state": self.conversation_state,
             "replica": self.replica,
+            "line": self.line,
             # How it was sent follows once the call is settled, like the transcript.
             "rating": None
             if self.rating is None

@@ -47,9 +47,15 @@ class CallSession(Answering):
     def _dispatch(self, event: ev.Event, now: float) -> None:
         match event:
             case ev.SpeechStarted():
-                self._speech_started(event)
+                self._speech_started(event, now)
             case ev.SpeechAccepted():
                 self._speech_accepted(event, now)
+            case ev.SpeechPaused():
+                self._speech_paused(event, now)
+            case ev.SpeechResumed():
+                self._speech_resumed(event)
+            case ev.LineMeasured():
+                self._line_measured(event)
             case ev.SpeechEnded():
                 self._speech_ended(event, now)
             case ev.UtteranceFull():
@@ -150,6 +156,15 @@ class CallSession(Answering):
             self._speak(turn, now)
         elif turn.completed and not turn.connected:
             self._reply_over(turn, now)
+
+    def _line_measured(self, event: ev.LineMeasured) -> None:
+        measured: dict[str, object] = {
+            "noise_floor_dbfs": event.noise_floor_dbfs,
+            "echo_return_db": event.echo_return_db,
+            "echo_delay_ms": event.echo_delay_ms,
+        }
+        self._dirty = self._dirty or measured != self.record.line
+        self.record.line = measured
 
     def _stream_replaced(self) -> None:
         """A new stream of the same call: what the old one still held is gone, the reply goes on from there."""

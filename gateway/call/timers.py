@@ -46,6 +46,10 @@ class Timers:
     def stop_all(self) -> None:
         self._at.clear()
 
+    def due(self, timer: Timer) -> float | None:
+        """When it is due, or None while it is not running."""
+        return self._at.get(timer)
+
     def running(self, timer: Timer) -> bool:
         return timer in self._at
 

@@ -19,7 +19,15 @@ from gateway.errors import AmigoError, BadSetting, ConfigError
 if TYPE_CHECKING:
     from gateway.sandbox.engines import Voice
     from gateway.settings import Settings
-    from gateway.simulator import CallPlan, CallResult, GatewayTarget, Item, Moment, RestDouble
+    from gateway.simulator import (
+        CallPlan,
+        CallResult,
+        Echo,
+        GatewayTarget,
+        Item,
+        Moment,
+        RestDouble,
+    )
     from gateway.simulator.record import Record
 
 HELP = "a simulated phone: call a gateway with recordings, spoken text or keys"
@@ -90,6 +98,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="what comes next interrupts the agent, 1.2 s into its speech",
     )
+    parser.add_argument(
+        "--echo",
+        type=_echo,
+        metavar="DB[@MS]",
+        help="what the caller hears comes back on the line, so many dB softer, after MS ms (120)",
+    )
     parser.add_argument("--from", dest="caller", default="+15550001111", help="calling number")
     parser.add_argument("--to", dest="called", default="+15550002222", help="number called")
     parser.add_argument(
@@ -116,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         script = [("say", opening), *script]
     plan = CallPlan(
         items=tuple(_items(script)),
+        echo=args.echo,
         caller=args.caller,
         called=args.called,
         hang_up_after=args.hang_up_after,
@@ -311,3 +326,17 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 86_400:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds in a call")
     return seconds
+
+
+def _echo(text: str) -> Echo:
+    from gateway.simulator import Echo
+
+    softer, at, late = text.partition("@")
+    try:
+        decibels = float(softer)
+        if 0 <= decibels < 100:
+            echo = Echo(gain=10 ** (-decibels / 20))
+            return replace(echo, delay_ms=int(late)) if at else echo
+    except ValueError:
+        pass  # whatever was wrong with it, what is wanted is the same
+    raise argparse.ArgumentTypeError(f"{text!r} is not dB below what is heard, like 20 or 20@250")

@@ -106,17 +106,24 @@ def load_settings(
     needs: Needs = Needs.NOTHING,
     config: Path | None = None,
     options: Mapping[str, object] | None = None,
+    assignments: Iterable[str] = (),
     environ: Mapping[str, str] | None = None,
     dotenv: Path | None = DOTENV,
 ) -> Settings:
     """Build the tree; raise `ConfigError` with one problem for each wrong, missing or unknown setting.
 
     `options` are values of the command line by attribute name (None: not given). They win over
+    `assignments` (texts `KEY=VALUE` with TOML keys, the last one of a key counts), those over
     `environ` (the process's when None), that over the file `dotenv` (None: read none), that over
     the TOML file `config`.
     """
     return read_settings(
-        needs=needs, config=config, options=options, environ=environ, dotenv=dotenv
+        needs=needs,
+        config=config,
+        options=options,
+        assignments=assignments,
+        environ=environ,
+        dotenv=dotenv,
     ).settings
 
 
@@ -125,12 +132,14 @@ def read_settings(
     needs: Needs = Needs.NOTHING,
     config: Path | None = None,
     options: Mapping[str, object] | None = None,
+    assignments: Iterable[str] = (),
     environ: Mapping[str, str] | None = None,
     dotenv: Path | None = DOTENV,
 ) -> Effective:
     """Do as `load_settings` does, and keep where each value came from."""
     gathered = gather(
         options=options or {},
+        assignments=assignments,
         environ=os.environ if environ is None else environ,
         dotenv=dotenv,
         config=config,

@@ -23,6 +23,7 @@ from gateway.settings.values import (
     Milliseconds,
     Number,
     OptionalSecret,
+    PhraseNames,
     Port,
     PublicAddress,
     Query,
@@ -33,6 +34,7 @@ from gateway.settings.values import (
     Spoken,
     StoreUrl,
     Target,
+    TurnModelPath,
     UserPool,
     WebAddress,
     Word,
@@ -56,6 +58,21 @@ class TurnTaking(_Table):
     )
     end_silence_ms: Milliseconds = Field(
         660, ge=100, le=5000, description="silence that ends the caller's turn"
+    )
+    dictation_extra_ms: Milliseconds = Field(
+        400,
+        ge=0,
+        le=5000,
+        description="added to it after the agent asked for a number or an address (half: a name)",
+    )
+    yes_no_less_ms: Milliseconds = Field(
+        160, ge=0, le=5000, description="taken off it after the agent asked for yes or no"
+    )
+    habit_extra_ms: Milliseconds = Field(
+        400, ge=0, le=5000, description="the most added for a caller who often goes on after it"
+    )
+    turn_model: TurnModelPath | None = Field(
+        None, description="end-of-turn model of your own, as `module:factory`"
     )
     pre_roll_ms: Milliseconds = Field(
         400, ge=0, le=2000, description="sound kept from before the detected onset"
@@ -98,6 +115,13 @@ class BargeIn(_Table):
     )
     protect_greeting: bool = Field(
         default=False, description="whether the first greeting is heard to its end"
+    )
+    protect_phrases: PhraseNames = Field(
+        (), description="phrases of the gateway that are heard to their end (comma list)"
+    )
+    tell_agent: bool = Field(
+        default=True,
+        description="whether the agent is told what of its words was heard (revision 2026-04)",
     )
     echo_guard_db: Number = Field(
         14.0,

@@ -65,4 +65,5 @@ OPTIONS: Final = tuple(_options(Settings))
 """Every setting, in the order of the tree."""
 
 BY_VARIABLE: Final = {option.variable: option for option in OPTIONS}
+BY_KEY: Final = {option.key: option for option in OPTIONS}
 BY_PATH: Final = {option.path: option for option in OPTIONS}

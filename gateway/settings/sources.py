@@ -24,10 +24,10 @@ from gateway.settings.names import (
     nearest,
     unknown_key,
 )
-from gateway.settings.options import BY_VARIABLE, OPTIONS, Option
+from gateway.settings.options import BY_KEY, BY_VARIABLE, OPTIONS, Option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MAX_SECRET_BYTES: Final = 64 * 1024
 
@@ -82,22 +82,44 @@ class Gathered:
 def gather(
     *,
     options: Mapping[str, object],
+    assignments: Iterable[str] = (),
     environ: Mapping[str, str],
     dotenv: Path | None,
     config: Path | None,
 ) -> Gathered:
-    """Collect values, the strongest source last: TOML, `.env`, environment, options of the command line."""
+    """Collect values, the strongest source last: TOML, `.env`, environment, `--set`, other options of the command line."""
     gathered = Gathered({}, [], set())
     if config is not None:
         _read_toml(gathered, config)
     if dotenv is not None:
         _read_environment(gathered, _dotenv_values(gathered, dotenv), Origin.DOTENV)
     _read_environment(gathered, environ, Origin.ENVIRONMENT)
+    for text in assignments:
+        _read_assignment(gathered, text)
     for attribute, value in options.items():
         if value is not None:
             option = BY_VARIABLE[attribute.upper()]
             gathered.add(Given(option, value, f"{option.variable} (option)", Origin.OPTION))
     return gathered
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def _read_assignment(gathered: Gathered, text: str) -> None:
+    """Take one `--set KEY=VALUE`; the key is written as in the TOML file."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    name = f"{key} (--set)"
+    option = BY_KEY.get(key)
+    if not equals:
+        gathered.refuse(name, "is not KEY=VALUE", option)
+    elif option is None:
+        gathered.refuse(name, _unknown_key(key))
+    elif option.secret:
+        problem = f"is a secret and has no place on a command line; set {option.variable} instead"
+        gathered.refuse(name, problem, option)
+    else:
+        gathered.add(Given(option, value, name, Origin.OPTION))
 
 
 # ---------------------------------------------------------------- environment and .env
@@ -207,25 +229,22 @@ def _read_toml(gathered: Gathered, path: Path) -> None:
     except ValueError as error:
         gathered.refuse(str(path), str(error))
         return
-    known = {option.key: option for option in OPTIONS}
     for key, value in document.items():
         if key not in TABLES:
-            _take_toml(gathered, known, key, value, path)
+            _take_toml(gathered, key, value, path)
         elif isinstance(value, dict):
             for inner, inner_value in value.items():
-                _take_toml(gathered, known, f"{key}.{inner}", inner_value, path)
+                _take_toml(gathered, f"{key}.{inner}", inner_value, path)
         else:
             gathered.refuse(f"{key} (in {path})", f"is a table; write [{key}] above its keys")
 
 
-def _take_toml(
-    gathered: Gathered, known: Mapping[str, Option], key: str, value: object, path: Path
-) -> None:
+def _take_toml(gathered: Gathered, key: str, value: object, path: Path) -> None:
     name = f"{key} (in {path})"
-    option = known.get(key)
+    option = BY_KEY.get(key)
     if option is None:
         later = LATER.get(key.upper()) or LATER.get(f"GATEWAY_{key.upper()}")
-        gathered.refuse(name, later or _unknown_toml(key, known))
+        gathered.refuse(name, later or _unknown_key(key))
     elif option.secret:
         files = f"{option.variable} or {option.variable}{FILE_SUFFIX}"
         problem = f"is a secret and has no place in this file; set {files} instead"
@@ -234,11 +253,14 @@ def _take_toml(
         gathered.add(Given(option, listed(value), name, Origin.TOML))
 
 
-def _unknown_toml(key: str, known: Mapping[str, Option]) -> str:
+def _unknown_key(key: str) -> str:
     table, dot, inner = key.partition(".")
     if dot:
         return unknown_key(table, inner)
-    found = nearest(key, [*known, *TABLES])
+    found = nearest(key, [*BY_KEY, *TABLES])
+    if found is None:  # a table's key, written without its table?
+        by_inner = {option.path[-1]: option.key for option in OPTIONS}
+        found = by_inner.get(nearest(key, by_inner) or "")
     return f"is not a setting; did you mean {found}?" if found else "is not a setting"
 
 

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, BeforeValidator
 
 from audio.vad import model_installed
+from gateway.call.commands import Phrase
 from gateway.store import store_path
 
 LONGEST_SPOKEN: Final = 4096
@@ -173,6 +174,21 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+def _known_phrases(names: tuple[str, ...]) -> tuple[str, ...]:
+    known = {phrase.value for phrase in Phrase}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"names no phrase {name!r}; there are {', '.join(sorted(known))}")
+    return names
+
+
+def _turn_model(path: str) -> str:
+    module, _, factory = path.partition(":")
+    if not factory.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError("must be written module:factory, such as my_package.turns:load")
+    return path
+
+
 def _engine(value: object) -> object:
     name = _lower(value)
     if name in {"silero", "hybrid"} and not model_installed():
@@ -205,6 +221,10 @@ ServiceId = Annotated[str, AfterValidator(_service_id)]
 AccountSid = Annotated[str, AfterValidator(_account_sid)]
 StoreUrl = Annotated[str, AfterValidator(_store)]
 UserPool = Annotated[tuple[Word, ...], BeforeValidator(_comma_list), AfterValidator(_no_twins)]
+PhraseNames = Annotated[
+    tuple[Word, ...], BeforeValidator(_comma_list), AfterValidator(_known_phrases)
+]
+TurnModelPath = Annotated[str, AfterValidator(_turn_model)]
 Query = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_query)]
 Port = Annotated[Count, BeforeValidator(_port)]
 Engine = Annotated[Literal["auto", "webrtc", "silero", "hybrid"], BeforeValidator(_engine)]

@@ -7,7 +7,16 @@ than real carriers are: what they would warn about once and then hide, it names.
 from gateway.simulator.caller import Moment, Said
 from gateway.simulator.judge import Violation
 from gateway.simulator.phone import place_call
-from gateway.simulator.plan import CallPlan, Ending, GatewayTarget, Habits, Item, Keys, Utterance
+from gateway.simulator.plan import (
+    CallPlan,
+    Echo,
+    Ending,
+    GatewayTarget,
+    Habits,
+    Item,
+    Keys,
+    Utterance,
+)
 from gateway.simulator.rest_double import RestDouble
 from gateway.simulator.result import CallResult
 from gateway.simulator.words import WordErrors, word_errors
@@ -15,6 +24,7 @@ from gateway.simulator.words import WordErrors, word_errors
 __all__ = [
     "CallPlan",
     "CallResult",
+    "Echo",
     "Ending",
     "GatewayTarget",
     "Habits",

@@ -16,6 +16,7 @@ from typing import Final, Literal
 from audio.types import FRAME_MS, FRAME_SAMPLES, ULAW_SILENCE
 from gateway.clock import Clock
 from gateway.simulator.caller import Caller
+from gateway.simulator.echo import EchoPath
 from gateway.simulator.judge import Judge
 from gateway.simulator.media_socket import MediaSocket, NotText
 from gateway.simulator.plan import Ending
@@ -72,6 +73,8 @@ class Witness:
     caller: Caller
     judge: Judge
     tape: Tape | None
+    echo: EchoPath | None = None
+    """The caller's telephone, where it lets the agent's voice back onto the line."""
     underruns: list[Underrun] = field(default_factory=list)
     latest_tick_ms: float = 0.0
     """By how much our own clock was late at worst: how far to trust the rest."""
@@ -223,12 +226,15 @@ class Line:
         if played.short:
             self._judge.short_frame(at_ms)
         self._look_for_holes(at_ms, played.frame, disturbed=act.voiced or act.begins)
+        sound = act.sound
+        if self._witness.echo is not None:
+            sound = self._witness.echo.mix(sound, played.frame)
         if self._witness.tape is not None:
-            self._witness.tape.caller += act.sound
+            self._witness.tape.caller += sound
             self._witness.tape.agent += played.frame or SILENT_FRAME
         if act.digit is not None:
             await self._socket.send(self._writer.dtmf(act.digit))
-        await self._socket.send(self._writer.media(act.sound))
+        await self._socket.send(self._writer.media(sound))
         return act.hangs_up
 
     def _look_for_holes(self, at_ms: int, frame: bytes | None, *, disturbed: bool) -> None:

@@ -17,6 +17,7 @@ import aiohttp
 
 from gateway.clock import Clock, SystemClock
 from gateway.simulator.caller import Caller, Moment
+from gateway.simulator.echo import EchoPath
 from gateway.simulator.judge import Judge
 from gateway.simulator.line import Line, LineEnd, Tape, Witness
 from gateway.simulator.media_socket import open_socket
@@ -86,6 +87,7 @@ class _Call:
             caller=Caller(plan, self._tell),
             judge=Judge(clear_within_ms=plan.clear_within_ms),
             tape=Tape() if plan.record else None,
+            echo=EchoPath(plan.echo) if plan.echo else None,
         )
         self._streams: list[str] = []
         self._ends: list[LineEnd] = []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+MAX_ECHO_MS: Final = 5000
+"""No network takes longer there and back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,22 @@ class Habits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Echo:
+    """The caller's telephone lets the agent's voice back onto the line; `ValueError` for what no line does."""
+
+    gain: float
+    """Level of the echo against what the caller hears, linear: 0.1 is 20 dB softer."""
+    delay_ms: int = 120
+    """From a sound at the caller's ear to its return on the line."""
+    clip_dbfs: float | None = None
+    """Level at which the loudspeaker cuts peaks off, before the echo is made softer; None: at full scale."""
+
+    def __post_init__(self) -> None:
+        if not (self.gain >= 0 and 0 <= self.delay_ms <= MAX_ECHO_MS):
+            raise ValueError(f"an echo has a gain of 0 or more and 0 to {MAX_ECHO_MS} ms of delay")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallPlan:
     """One call."""
 
@@ -78,6 +97,8 @@ class CallPlan:
     caller: str = "+15550001111"
     called: str = "+15550002222"
     habits: Habits = Habits()
+    echo: Echo | None = None
+    """What of the agent's voice comes back on the caller's line, if anything does."""
     hang_up_after: float | None = None
     """Seconds after the stream started at which the caller hangs up, whatever is going on."""
     ending: Ending = "stop"

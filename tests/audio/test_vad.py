@@ -9,7 +9,8 @@ import pytest
 
 from audio.types import Pcm
 from audio.vad import Verdict, make_vad
-from tests.audio.sounds import frames, quiet, speech
+from audio.vad.silero import SileroModel, SileroVad
+from tests.audio.sounds import frames, quiet, speech, tone
 
 
 def verdicts(pcm: Pcm, engine: str = "webrtc") -> Counter[Verdict]:
@@ -17,10 +18,55 @@ def verdicts(pcm: Pcm, engine: str = "webrtc") -> Counter[Verdict]:
     return Counter(vad.judge(frame, in_turn=False) for frame in frames(pcm))
 
 
-def test_speech_is_speech():
-    heard = verdicts(speech("weasels"))
+@pytest.mark.parametrize(
+    ("engine", "share"), [("webrtc", 0.85), ("hybrid", 0.85), ("silero", 0.75)]
+)
+def test_speech_is_speech(engine: str, share: float):
+    heard = verdicts(speech("weasels"), engine)
 
-    assert heard[Verdict.SPEECH] > 0.85 * heard.total()
+    assert heard[Verdict.SPEECH] > share * heard.total()
+
+
+@pytest.mark.parametrize("engine", ["silero", "hybrid"])
+def test_the_model_tells_voices_from_keys(engine: str):
+    vad = make_vad(engine)
+    highest = []
+    for sound in (speech("young-man"), tone(770, 1336, ms=1500)):
+        probabilities = []
+        for frame in frames(sound):
+            vad.judge(frame, in_turn=False)
+            probabilities.append(vad.probability or 0.0)
+        highest.append(float(np.median(probabilities)))
+
+    assert highest[0] > 0.8
+    assert highest[1] < 0.3
+
+
+def test_the_model_that_was_long_in_silence_hears_as_a_fresh_one_does():
+    used = SileroVad(SileroModel())
+    for frame in frames(quiet(20_000)):
+        used.judge(frame, in_turn=False)
+    fresh = SileroVad(SileroModel())
+
+    for frame in frames(quiet(2000)):
+        fresh.judge(frame, in_turn=False)
+    both = []
+    for vad in (used, fresh):
+        found = []
+        for frame in frames(speech("goodbye")):
+            vad.judge(frame, in_turn=False)
+            found.append(vad.probability)
+        both.append(max(found))
+    assert both[0] > 0.9
+    assert both[1] > 0.9
+
+
+def test_the_memory_is_never_wiped_inside_a_turn():
+    vad = SileroVad(SileroModel())
+    for frame in frames(np.concatenate([speech("goodbye"), quiet(6000)])):
+        vad.judge(frame, in_turn=True)
+
+    assert np.abs(vad.state).max() > 0
 
 
 @pytest.mark.parametrize("pcm", [quiet(2000), np.zeros(16000, np.int16)], ids=["room", "digital"])
@@ -57,3 +103,19 @@ def test_each_engine_remembers_its_own_line():
 def test_an_unknown_engine_is_named_with_those_there_are():
     with pytest.raises(ValueError, match="'psychic'; there are 'webrtc', 'silero', 'hybrid'"):
         make_vad("psychic")
+
+
+@pytest.mark.parametrize("turn_ends", range(130, 138))
+def test_the_model_hears_a_line_alone_as_it_does_in_company(turn_ends: int) -> None:
+    sound = np.concatenate((quiet(2800), speech("young-man")))
+    company = SileroModel()
+    lines = [SileroVad(SileroModel()), *(SileroVad(company) for _ in range(3))]
+    heard: list[list[float]] = [[] for _ in lines]
+
+    for index, frame in enumerate(frames(sound)):
+        for line, probabilities in zip(lines, heard, strict=True):
+            line.judge(frame, in_turn=index < turn_ends)
+            probabilities.append(line.probability)
+
+    for probabilities in heard[1:]:
+        assert probabilities == pytest.approx(heard[0], abs=1e-5)

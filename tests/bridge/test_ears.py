@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio import mulaw
-from audio.endpoint import Offset, Onset, Signal, Voiced
+from audio.endpoint import LineReport, Offset, Onset, Signal, Voiced
 from audio.types import FRAME_SAMPLES, Pcm
 from gateway.bridge.ears import Ears
 from gateway.call import events as ev
@@ -26,6 +26,11 @@ class Scripted:
         self.script = script
         self.frame = 0
         self.heard: list[Pcm] = []
+        self.patience: int | None = None
+        self.line = LineReport(-60.0, None, None)
+
+    def set_patience(self, ms: int | None) -> None:
+        self.patience = ms
 
     def push(self, pcm: Pcm, agent: Pcm | None = None) -> tuple[Signal, ...]:
         self.frame += 1
@@ -103,7 +108,8 @@ def test_the_cap_splits_without_losing_a_sample() -> None:
 
     said = b"".join(bytes(ears.utterances[one].pcm) for one in sorted(ears.utterances))
     assert pcm_of(9, 400) == said
-    assert [ev.UtteranceFull] * 3 == [type(event) for event in events[1:]]
+    full = [event for event in events[1:] if not isinstance(event, ev.LineMeasured)]
+    assert [ev.UtteranceFull] * 3 == [type(event) for event in full]
     assert all(len(one.pcm) <= 32_000 for one in ears.utterances.values())
 
 

@@ -358,7 +358,7 @@ def test_merge_keeps_the_body_open_for_a_caller_who_goes_on() -> None:
     stage.now += 0.3
     stage.tell(ev.SpeechStarted(1))
 
-    assert [cmd.ExtendTurn(1, 1)] == stage.tell(ev.SpeechAccepted(1, 240))
+    assert cmd.ExtendTurn(1, 1) in stage.tell(ev.SpeechAccepted(1, 240))
     stage.tell(ev.SpeechEnded(1, 240, 100.0, 100.5))
     assert cmd.SealTurn(1) in stage.wait(0.5)
 

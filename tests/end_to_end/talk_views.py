@@ -99,11 +99,19 @@ class Api:
     @property
     def user_messages(self) -> list[str]:
         """What callers said, as stored."""
+        return self._messages("user-message")
+
+    @property
+    def news(self) -> list[str]:
+        """What the agent was told by external events."""
+        return self._messages("external-event")
+
+    def _messages(self, kind: str) -> list[str]:
         return [
             message["text"]
             for conversation in self.log["conversations"]
             for message in conversation["messages"]
-            if message["type"] == "user-message"
+            if message["type"] == kind
         ]
 
 

@@ -7,11 +7,10 @@ chirps that can be told apart in what the caller heard.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,12 @@ from audio.types import Pcm
 from audio.wav import write_wav
 from gateway.clock import SystemClock
 from gateway.ids import CallSid, ConversationId, UserId
+from gateway.sandbox.engines import Voice
 from gateway.sandbox.faults import parse_fault
 from gateway.sandbox.options import SandboxOptions
 from gateway.simulator import CallPlan, CallResult, Habits, Item, Utterance
 from gateway.store import NewCall, open_store
+from tests.end_to_end.talk_logs import no_loud_logs
 from tests.end_to_end.talk_sounds import CHIRPS, AttentiveEars, BriskVoice, read_stereo
 from tests.end_to_end.talk_views import SERVICE, Api, Held, Stranger
 from tests.support.stack import ACCOUNT, Stack, run_stack
@@ -84,7 +85,11 @@ class House:
 
     async def call(self, *items: Item, habits: Habits = BRISK, **plan: Any) -> Held:
         """Call, follow the plan, and come back when the gateway owes nothing any more."""
-        result, said, heard = await self._place(CallPlan(items=items, habits=habits, **plan))
+        return await self.hold(CallPlan(items=items, habits=habits, **plan))
+
+    async def hold(self, plan: CallPlan) -> Held:
+        """The same, of a plan that somebody else made."""
+        result, said, heard = await self._place(plan)
         find = self.stack.gateway.switchboard.find
         await eventually(lambda: find(result.call_sid) is None, "the call is settled")
         return Held(result, await self.stack.record(result.call_sid), heard, said)
@@ -198,6 +203,7 @@ async def a_house(
     revision: str = "2025-06",
     *faults: str,
     voice_ms: int = 12,
+    reader: Voice | None = None,
     think_ms: int = 50,
     sandbox: dict[str, Any] | None = None,
     allowed: tuple[str, ...] = (),
@@ -206,8 +212,8 @@ async def a_house(
 ) -> AsyncIterator[House]:
     """A gateway that can be called, over a sandbox with these faults; on leaving, nothing may be owed.
 
-    `allowed` are rules of the API that the gateway may run into in this test, `left_open` is how many
-    conversations (of others) must be left alone.
+    `reader` speaks for the agent in place of the beeps; `allowed` are rules of the API that the gateway
+    may run into in this test, `left_open` is how many conversations (of others) must be left alone.
     """
     options = SandboxOptions(
         revision=revision,  # type: ignore[arg-type]
@@ -219,7 +225,7 @@ async def a_house(
     before = asyncio.all_tasks()
     with no_loud_logs():
         chosen = {"AMIGO_API_REVISION": revision, **_settings(tmp_path), **settings}
-        async with run_stack(tmp_path, options, ears, voice, **chosen) as stack:
+        async with run_stack(tmp_path, options, ears, reader or voice, **chosen) as stack:
             house = House(stack, ears, voice, tmp_path)
             yield house
             await _nothing_owed(house, set(allowed), left_open)
@@ -282,22 +288,3 @@ async def eventually(
         if asyncio.get_running_loop().time() > deadline:
             pytest.fail(f"not within {seconds:g} s: {what} {instead()}")
         await asyncio.sleep(0.02)
-
-
-@contextmanager
-def no_loud_logs() -> Iterator[None]:
-    """Nothing may be logged as an error: exceptions nobody caught, parts that failed."""
-    loud: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
-            loud.append(f"{record.name}: {record.getMessage()} {trace}")
-
-    listener = Listener(logging.ERROR)
-    logging.getLogger().addHandler(listener)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(listener)
-    assert not loud, "\n".join(loud)

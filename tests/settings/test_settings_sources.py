@@ -242,3 +242,34 @@ def test_what_cannot_be_read_is_not_called_missing_as_well(tmp_path: Path) -> No
     assert [line for line in lines if line.startswith("TWILIO_AUTH_TOKEN")] == [
         f"TWILIO_AUTH_TOKEN_FILE: cannot read '{tmp_path / 'no'}': No such file or directory"
     ]
+
+
+# ---------------------------------------------------------------- --set
+
+
+def test_an_assignment_beats_the_environment_and_an_option_beats_it() -> None:
+    environ = {"GATEWAY_TURN_TAKING__END_SILENCE_MS": "700"}
+    given = ["turn_taking.end_silence_ms=800", " turn_taking.end_silence_ms = 900 "]
+
+    def silence(**rest: object) -> tuple[object, str]:
+        effective = read(environ, assignments=given, **rest)
+        return source(effective, "GATEWAY_TURN_TAKING__END_SILENCE_MS")
+
+    assert silence() == (900, "option")
+    assert silence(options={"gateway_turn_taking__end_silence_ms": 300}) == (300, "option")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("end_silence_ms=1", "is not a setting; did you mean turn_taking.end_silence_ms?"),
+        ("turn_taking.end_silence_ms", "is not KEY=VALUE"),
+        ("turn_taking.end_silence_ms=soon", "'soon' is not a whole number"),
+        ("turn_taking.end_silence_ms=9", "'9' is too small; the least is 100"),
+        ("amigo_api_key=x", "is a secret and has no place on a command line"),
+    ],
+)
+def test_a_wrong_assignment_is_named_as_it_was_written(text: str, problem: str) -> None:
+    (line,) = problems(assignments=[text])
+
+    assert line.startswith(f"{text.partition('=')[0]} (--set): {problem}")

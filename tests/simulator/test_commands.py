@@ -22,7 +22,7 @@ from gateway.commands import _children
 from gateway.commands import call as call_command
 from gateway.commands.demo import SCENE, Held
 from gateway.simulator.caller import Said
-from gateway.simulator.plan import Utterance
+from gateway.simulator.plan import Echo, Utterance
 from gateway.simulator.record import Record, RecordedTurn
 from gateway.simulator.speech import recordings
 from tests.simulator.switchboard import (
@@ -89,6 +89,46 @@ def test_items_keep_the_order_of_the_options(home):
 
     assert [item.label for item in items] == ["1", "2#", "(mine.wav)", "3", "(mine.wav)"]
     assert [item.interrupts for item in items] == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("20", Echo(gain=0.1, delay_ms=120)),
+        ("40@250", Echo(gain=0.01, delay_ms=250)),
+        ("0@0", Echo(gain=1.0, delay_ms=0)),
+    ],
+)
+def test_an_echo_is_given_in_db_below_what_is_heard(given: str, expected: Echo) -> None:
+    parser = argparse.ArgumentParser()
+    call_command.configure(parser)
+
+    assert parser.parse_args(["--echo", given]).echo == expected
+
+
+@pytest.mark.parametrize("given", ["loud", "20@", "@20", "20@soon", "20@9999", "100", "nan"])
+def test_an_echo_that_cannot_be_is_a_usage_error(given: str, capsys) -> None:
+    parser = argparse.ArgumentParser()
+    call_command.configure(parser)
+
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--echo", given])
+    assert "like 20 or 20@250" in capsys.readouterr().err
+
+
+async def test_a_call_with_an_echo_has_it_on_the_callers_track(home, call):
+    async with switchboard() as board:
+        status, _, err = await call(
+            board, "--echo", "0@0", "--hang-up-after", "0.8", "--record", "call.wav"
+        )
+
+    assert status == 0, err
+    with wave.open(str(home / "call.wav")) as recorded:
+        both = np.frombuffer(recorded.readframes(recorded.getnframes()), "<i2").reshape(-1, 2)
+    said, heard = both[:, 0].astype(int), both[:, 1].astype(int)
+    loud = np.abs(heard) > 3000
+    assert loud.any()
+    assert np.abs(said - heard)[loud].max() < 1000, "what differs is the line's own noise"
 
 
 async def test_a_call_with_a_file_succeeds_and_is_recorded(home, call):

@@ -80,6 +80,11 @@ class MemoryLine:
         """All the caller heard, without the gaps."""
         return b"".join(sound for _, sound in self._played)
 
+    @property
+    def pieces(self) -> list[tuple[float, bytes]]:
+        """All the caller heard, each message's sound with the time at which it began."""
+        return [(at, sound) for at, sound in self._played if sound]
+
     def events(self, kind: str) -> list[tuple[float, dict[str, object]]]:
         return [(at, message) for at, message in self.sent if message["event"] == kind]
 

@@ -218,7 +218,8 @@ class World:
         ]
         if self.utterance is None:
             return [*digits, *[self._start_speaking] * 3]
-        return [*digits, self._accept, self._accept, self._stop_speaking, self._full]
+        speech = [self._accept, self._accept, self._stop_speaking, self._full, self._pause]
+        return [*digits, *speech, lambda: self.happen(ev.SpeechResumed(self.utterance or 0))]
 
     def _start_speaking(self) -> None:
         self.utterance, self.accepted = self.next_utterance, 0
@@ -229,6 +230,12 @@ class World:
         assert self.utterance is not None
         self.accepted = 240 if self.accepted == 0 else 450
         self.happen(ev.SpeechAccepted(self.utterance, self.accepted))
+
+    def _pause(self) -> None:
+        assert self.utterance is not None
+        self.happen(ev.SpeechPaused(self.utterance, min(self.accepted, 360)))
+        if self.queue:
+            assert not self.session.voice.held, "a pause lets our voice go on, or ends it"
 
     def _stop_speaking(self) -> None:
         utterance, self.utterance = self.utterance, None
