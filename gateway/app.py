@@ -29,11 +29,12 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.carriers.twilio.wire import TwilioWire
 from gateway.clock import Clock, SystemClock
-from gateway.compose import Services, accounts, make_routes
+from gateway.compose import Services, accounts, answering, make_routes
 from gateway.errors import BadSetting, ConfigError, StoreError
 from gateway.log import fact
 from gateway.metrics import Metrics, watched_loop
 from gateway.settings import Settings
+from gateway.settings.model import SHORTEST_SECRET
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
 
@@ -70,6 +71,7 @@ async def run_gateway(
     """
     clock = clock or SystemClock()
     _warn_of_no_effect(settings)
+    _warn_of_weak_secrets(settings)
     metrics, replica = Metrics(), make_replica()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
@@ -218,6 +220,20 @@ def _warn_of_no_effect(settings: Settings) -> None:
             setting="GATEWAY_RECONNECT_SECONDS",
             meaning="callers of a lost process are not re-connected yet; their conversation is finished",
         )
+
+
+def _warn_of_weak_secrets(settings: Settings) -> None:
+    """Digests of numbers are no secret when what keys them can be guessed."""
+    for name, own, _ in answering(settings):
+        if own.guessable_callers:
+            fact(
+                _log,
+                "setting.weak",
+                level=logging.WARNING,
+                setting="GATEWAY_IDENTITY_SECRET",
+                route=name or None,
+                meaning=f"shorter than {SHORTEST_SECRET} characters: numbers could be guessed from digests",
+            )
 
 
 def _prepare_recordings(directory: Path) -> None:

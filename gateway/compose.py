@@ -18,7 +18,7 @@ from gateway.bridge.house import CallOptions, HangsUp, House
 from gateway.bridge.identity import Callers, Identity
 from gateway.bridge.phrases import Phrases, load_phrases
 from gateway.bridge.recovery import LeftOvers
-from gateway.bridge.routes import DEFAULT, Route, Routes
+from gateway.bridge.routes import DEFAULT, Announcements, Route, Routes
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
 from gateway.call.patience import PatiencePolicy
 from gateway.call.policy import Policy
@@ -78,10 +78,11 @@ def accounts(settings: Settings) -> tuple[AmigoOptions, ...]:
 def make_routes(settings: Settings, services: Services) -> Routes:
     """Raises ConfigError when a phrase cannot be used."""
     phrases = cache(load_phrases)
-    return Routes(
+    routes = (
         _route(name, one, overflow, services, phrases)
         for name, one, overflow in answering(settings)
     )
+    return Routes(routes, _announcements(settings))
 
 
 def amigo_options(settings: Settings) -> AmigoOptions:
@@ -128,8 +129,19 @@ def _route(
         make_agent=lambda user: AmigoAgent(
             client, user, settings.amigo_service_id, settings.amigo_version_set, clock
         ),
+        announcements=_announcements(settings),
         overflow=overflow,
         wait_seconds=settings.gateway_busy_wait_seconds,
+    )
+
+
+def _announcements(settings: Settings) -> Announcements:
+    return Announcements(
+        language=settings.gateway_say_language,
+        hold=settings.gateway_hold_text,
+        busy=settings.gateway_busy_text,
+        sorry=settings.gateway_sorry_text,
+        lost=settings.gateway_lost_text,
     )
 
 

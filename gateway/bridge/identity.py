@@ -27,18 +27,28 @@ from gateway.store import CallStore
 
 _log = logging.getLogger(__name__)
 
-NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}")
-"""E.164."""
+PUNCTUATION: Final = re.compile(r"[\s().-]")
+"""What people put between digits."""
+SIP: Final = re.compile(r"sips?:(?:(?P<user>[^@]*)@)?(?P<host>\[[^\]]*\]|[^:;?]*)", re.IGNORECASE)
+"""A `sip:` address up to its port, parameters and headers: those tell of a path, not of a caller."""
 WITHHELD: Final = frozenset(
     {
-        "+266696687",  # ANONYMOUS
-        "+7378742833",  # RESTRICTED
-        "+2562533",  # BLOCKED
-        "+8656696",  # UNKNOWN
-        "+86282452253",  # UNAVAILABLE
+        "anonymous",
+        "blocked",
+        "private",
+        "restricted",
+        "unavailable",
+        "unknown",
+        "withheld",
+        "266696687",  # ANONYMOUS
+        "7378742833",  # RESTRICTED
+        "7378742883",  # RESTRICTED, as Twilio's documentation has it
+        "2562533",  # BLOCKED
+        "8656696",  # UNKNOWN
+        "86282452253",  # UNAVAILABLE
     }
 )
-"""What stands for a number where there is none: words spelled on a keypad, as carriers send them."""
+"""What stands for a caller where there is none: words, some spelled on a keypad, as carriers send them."""
 CALLER: Final = "caller:"
 """Begins the name under which a caller, not a user, is leased."""
 DIGEST_CHARACTERS: Final = 40
@@ -58,13 +68,33 @@ class Directory(Protocol):
     async def users(self, acting: UserId, *, emails: tuple[str, ...]) -> list[UserInfo]: ...
 
 
+def caller_of(text: str) -> str | None:
+    """The one spelling of who calls: a number, a `sip:` address or another name; None: withheld.
+
+    A `sip:` address never stands for the number in it: whoever can send one could pose as that number.
+    """
+    found = SIP.match(text.strip())
+    if found is not None:
+        user, host = (found["user"] or "").partition(";")[0], found["host"].lower().rstrip(".")
+        return None if _withheld(user) or not host else f"sip:{user}@{host}"
+    plain = PUNCTUATION.sub("", text)
+    if re.fullmatch(r"\+?\d*", plain, re.ASCII):
+        return None if _withheld(plain) or not plain.strip("+0") else plain
+    scheme, colon, name = text.strip().rpartition(":")
+    return None if _withheld(name) else f"{scheme.lower()}{colon}{name}"
+
+
+def _withheld(name: str) -> bool:
+    return not name or name.lower().removeprefix("+") in WITHHELD
+
+
 def is_caller(subject: str) -> bool:
     """Whether this stands for a caller whose user is still to be found."""
     return subject.startswith(CALLER)
 
 
 class Callers:
-    """The users of one organization's callers: each made once, and found again by number."""
+    """The users of one organization's callers: each made once, and found again by who calls."""
 
     def __init__(
         self,
@@ -83,12 +113,12 @@ class Callers:
         self._admin = admin
         self._role = role
 
-    def subject(self, number: str) -> UserId | None:
-        """Under which name this number is leased; None where there is no number."""
-        digits = re.sub(r"[\s().-]", "", number)
-        if digits in WITHHELD or not NUMBER.fullmatch(digits):
+    def subject(self, caller: str) -> UserId | None:
+        """Under which name this caller is leased; None where the carrier does not say who calls."""
+        known = caller_of(caller)
+        if known is None:
             return None
-        text = f"{self._organization}\0{digits}".encode()
+        text = f"{self._organization}\0{known}".encode(errors="replace")
         digest = hmac.new(self._key, text, hashlib.sha256).hexdigest()
         return UserId(CALLER + digest[:DIGEST_CHARACTERS])
 
@@ -155,7 +185,7 @@ class Identity:
     """Who may be leased to a call."""
 
     users: tuple[UserId, ...]
-    """The fixed user or the pool; with users per caller, for those without a number."""
+    """The fixed user or the pool; with users per caller, for those who withhold who they are."""
     callers: Callers | None = None
 
     def candidates(self, number: str) -> tuple[UserId, ...]:

@@ -18,6 +18,22 @@ DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Announcements:
+    """What the carrier's own voice says where no stream is open to speak on."""
+
+    language: str
+    """BCP 47."""
+    hold: str
+    """Nobody is free yet: the caller waits."""
+    busy: str
+    """Nobody was free in the time the caller waited."""
+    sorry: str
+    """The call cannot be connected, or we could not speak on it."""
+    lost: str
+    """The process that held the call is gone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One way to answer calls."""
 
@@ -28,6 +44,7 @@ class Route:
     identity: Identity
     house: House
     make_agent: Callable[[UserId], Agent]
+    announcements: Announcements
     overflow: str | None = None
     """Who gets a call that we cannot take: a number in E.164, or a `sip:` address."""
     wait_seconds: float = 0.0
@@ -49,8 +66,10 @@ class Route:
 class Routes:
     """Every route of this gateway."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], announcements: Announcements) -> None:
         self._routes = {route.name: route for route in routes}
+        self._announcements = announcements
+        """For callers of numbers that nobody answers."""
 
     def find(self, called: str) -> Route | None:
         """The route of this number; None: nobody answers it."""
@@ -58,6 +77,11 @@ class Routes:
             if name in self._routes:
                 return self._routes[name]
         return None
+
+    def announcements(self, called: str) -> Announcements:
+        """What callers of this number are told."""
+        route = self.find(called)
+        return self._announcements if route is None else route.announcements
 
     def owner(self, call: StoredCall) -> Route | None:
         """Whose API a stored call is owed to, though settings may have changed since."""

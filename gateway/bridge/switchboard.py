@@ -21,7 +21,8 @@ from gateway.bridge.answers import (
     new_record,
 )
 from gateway.bridge.bridge import Bridge
-from gateway.bridge.routes import Route, Routes
+from gateway.bridge.refusals import Refusals
+from gateway.bridge.routes import Announcements, Route, Routes
 from gateway.bridge.tickets import Ticket, Tickets, token_digest
 from gateway.call import events as ev
 from gateway.call.phases import Phase
@@ -75,6 +76,7 @@ class Switchboard:
         self._held: dict[str, asyncio.Task[None]] = {}
         self._sorry: dict[str, None] = {}
         """Calls whose callers we could not speak to, in order."""
+        self._refusals = Refusals(store, clock, options.replica)
         self._answering: dict[str, asyncio.Future[Answer]] = {}
         self._admitting = 0
         """Calls on their way into the store: they count before they are held."""
@@ -161,7 +163,7 @@ class Switchboard:
                 call = await self._store.get(sid)
         except (StoreError, TimeoutError):
             return None
-        if call is None:
+        if call is None or call.turned_away:
             return None
         return Refuse.ENDED if call.ended else Refuse.LOST
 
@@ -184,8 +186,9 @@ class Switchboard:
             case Known():
                 return Refuse.ENDED if outcome.call.ended else Refuse.LOST
             case NoUserFree():
-                waiting = self._wait(incoming, route) if new.candidates else None
-                return waiting or self._refused(incoming, route, "no-user")
+                if not new.candidates:
+                    return self._refused(incoming, route, "withheld")
+                return self._wait(incoming, route) or self._refused(incoming, route, "no-user")
             case Admitted():
                 bridge = self._bridge(record, route, outcome.user_id)
                 self._begin(bridge, ticket, tasks)
@@ -237,10 +240,13 @@ class Switchboard:
 
     def _refused(self, incoming: Incoming, route: Route | None, why: str) -> Answer:
         overflow = None if route is None else route.overflow
+        if overflow is not None and overflow.lower() == incoming.called.lower():
+            overflow = None  # a number that only `default` answers: the circle ends here
         fact(_log, "call.refused", why=why, call_sid=incoming.call_sid, overflow=overflow)
         self._metrics.calls_total.labels(
             direction=incoming.direction, end_reason="overflow" if overflow else "rejected"
         ).inc()
+        self._refusals.keep(self._tasks, incoming, route, why, overflow)
         if route is None:
             return Refuse.UNROUTED
         if overflow:
@@ -281,6 +287,10 @@ class Switchboard:
             return
         task = self._tasks.create_task(_reported(work, name), name=name)
         await asyncio.wait({task}, timeout=STORE_PATIENCE)
+
+    def announcements(self, called: str) -> Announcements:
+        """What the carrier is to say to callers of this number."""
+        return self._routes.announcements(called)
 
     def find(self, call_sid: str) -> Bridge | None:
         """The call of this process, live or settling."""

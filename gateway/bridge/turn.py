@@ -318,13 +318,19 @@ class Exchanges:
         )
         if error.status is None:
             if reading.began:
-                return ev.Failure(ev.FailureKind.VOID)
+                return ev.Failure(ev.FailureKind.VOID, operation=error.operation)
             asked = error.asked and error.operation not in BEFORE_THE_TURN
-            return ev.Failure(ev.FailureKind.UNREACHABLE, asked=asked)
+            return ev.Failure(ev.FailureKind.UNREACHABLE, asked=asked, operation=error.operation)
         finished = False
         if error.status == 409 and reading.turn.tries > 1 and self.conversation is not None:
             finished = await self._agent.is_finished(self.conversation)
-        return ev.Failure(ev.FailureKind.REFUSED, error.status, error.retry_after, finished)
+        return ev.Failure(
+            ev.FailureKind.REFUSED,
+            error.status,
+            error.retry_after,
+            finished,
+            operation=error.operation,
+        )
 
     def _close(self, reading: _Reading, failure: ev.Failure | None) -> None:
         index = reading.turn.index

@@ -184,7 +184,13 @@ class Answering(Keying):
         if failure is None:
             return
         self.timers.stop(Timer.STALL)
-        self.record.note(now, "turn-failed", how=failure.kind.value, status=failure.status)
+        self.record.note(
+            now,
+            "turn-failed",
+            how=failure.kind.value,
+            status=failure.status,
+            operation=failure.operation,
+        )
         left = self._patience_left(now)
         judge = after_create if turn.is_greeting else after_interact
         verdict = judge(failure, turn.tries, left)

@@ -146,6 +146,8 @@ class Failure:
     """The API says that the conversation is finished (looked up after a 409)."""
     asked: bool = True
     """False: the request never left, so nothing can have come of it."""
+    operation: str | None = None
+    """Which request it was, where it is known: the turn's own, or one that only prepared it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -25,8 +25,6 @@ TURNS: Final = 15
 """Published limits a minute (Amigo's documentation)."""
 TURNS_OF_A_CALL: Final = 7
 """Turns a minute in a lively call."""
-SHORTEST_SECRET: Final = 16
-"""Characters below which a secret is called weak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +39,42 @@ class Finding:
 
 
 async def examine_answering(
-    settings: Settings, store: CallStore, clock: Clock
+    settings: Settings, store: CallStore, clock: Clock, number: str | None = None
 ) -> AsyncGenerator[Finding, None]:
-    """Yield what is found of each route, named by its number where there is more than one."""
+    """Yield what is found of each route, named by its number where there is more than one.
+
+    `number` is one that this gateway answers, route or not.
+    """
     from gateway.compose import answering
 
-    for name, own, _ in answering(settings):
+    ours = [route.number for route in settings.routes] + ([number] if number else [])
+    for name, own, overflow in answering(settings):
+        if overflow is not None:
+            yield _of_route(name, _overflow(overflow, ours))
         async for finding in _route(own, store, clock):
-            yield replace(finding, subject=f"{name}: {finding.subject}") if name else finding
+            yield _of_route(name, finding) if name else finding
+
+
+def _of_route(name: str, finding: Finding) -> Finding:
+    """The finding in the words of the routes file."""
+    from gateway.settings.routes import in_keys
+
+    return Finding(
+        subject=f"{name}: {in_keys(finding.subject)}",
+        verdict=finding.verdict,
+        detail=in_keys(finding.detail),
+        fix=in_keys(finding.fix),
+    )
+
+
+def _overflow(target: str, ours: Sequence[str]) -> Finding:
+    """Whether a call that is passed on would come back to us."""
+    from gateway.settings.routes import same_line
+
+    if any(same_line(target, one) for one in ours):
+        detail = f"{target} is answered here too: callers may be passed around, at your cost"
+        return Finding("overflow", "warn", detail, "name somebody this gateway does not answer for")
+    return Finding("overflow", "ok", f"calls that cannot be taken go to {target}")
 
 
 async def _route(
@@ -83,7 +109,7 @@ def _identity(settings: Settings) -> Iterator[Finding]:
                 "identity",
                 "warn",
                 "one call at a time: the API lets a user hold one conversation per service",
-                "for more, set GATEWAY_IDENTITY=pool and AMIGO_USER_POOL",
+                "for more, set GATEWAY_IDENTITY=pool and AMIGO_USER_POOL, or GATEWAY_IDENTITY=per-caller",
             )
             if pool:
                 yield Finding(
@@ -97,10 +123,14 @@ def _identity(settings: Settings) -> Iterator[Finding]:
 
 
 def _per_caller(settings: Settings) -> Iterator[Finding]:
+    from gateway.settings.model import SHORTEST_SECRET
+
     shared = len(settings.amigo_user_pool) or int(bool(settings.amigo_user_id))
     others = f"share {shared} user(s)" if shared else "hear busy"
-    yield Finding("identity", "ok", f"a user for each number; callers who withhold theirs {others}")
-    if len(settings.gateway_identity_secret or "") < SHORTEST_SECRET:
+    yield Finding(
+        "identity", "ok", f"a user for each caller; those who withhold who they are {others}"
+    )
+    if settings.guessable_callers:
         yield Finding(
             "GATEWAY_IDENTITY_SECRET",
             "warn",

@@ -37,10 +37,11 @@ What is said is said in the order of the options, each when it is the caller's t
 carrier does with TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, over GATEWAY_PUBLIC_URL where it is set;
 both are read from the environment and from .env, like the gateway's own. Where TWILIO_API_BASE_URL
 is an http address of this machine, the carrier's REST interface is played there during the call.
+Times count from the start of the media stream, those with a + from the dialling.
 Exit status: 0 all said and answered, no rule of the carrier broken; 1 not so; 2 usage. Where the
 gateway's record can be read (GATEWAY_ADMIN_TOKEN), it must say so too; otherwise sound alone is judged."""
 
-FACETS: Final = ("what callers usually want",)
+FACETS: Final = ("services",)
 """What a starter is about where nothing is said."""
 KEYS: Final = re.compile(r"[0-9*#A-D]+")
 
@@ -208,9 +209,9 @@ def _print_report(result: CallResult, record: Record | None) -> None:
 
 
 def _tell(moment: Moment) -> None:
-    from gateway.simulator.report import clock
+    from gateway.simulator.report import moment_line
 
-    print(f"{clock(moment.at_ms)}  {moment.who} {moment.what}", file=sys.stderr, flush=True)
+    print(moment_line(moment), file=sys.stderr, flush=True)
 
 
 def _target(settings: Settings, gateway: str | None) -> GatewayTarget:

@@ -92,6 +92,10 @@ def describe(record: Record) -> Iterator[str]:
     facts = {name: value for name, value in record.items() if name not in lists}
     if rating := record.get("rating"):
         facts["rating"] = f"{rating['value']} of 5"
+    for event in record.get("events") or ():
+        if event.get("type") == "refused":
+            to = event.get("handed_to")
+            facts["refused"] = f"{event.get('why')}, handed to {to}" if to else event.get("why")
     width = max((len(name) for name in facts), default=0)
     for name, value in facts.items():
         yield f"{name:<{width}}  {_text(value)}"

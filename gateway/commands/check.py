@@ -39,18 +39,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 1 when something failed. Wrong settings raise `ConfigError`."""
-    from gateway.settings import Needs, load_settings
+    from gateway.settings import Needs, read_settings
 
     if args.fix and not args.number:
         print("--fix needs --number: which number is to be set?", file=sys.stderr)
         return 2
     try:
-        settings = load_settings(needs=Needs.SERVE, config=args.config)
+        given = read_settings(needs=Needs.SERVE, config=args.config)
     except ConfigError as error:
         if args.json:
             _tell_json([Finding(wrong.name, "fail", wrong.problem) for wrong in error.problems])
         raise
-    findings = asyncio.run(_look(settings, args.number, fix=args.fix, silent=args.json))
+    findings = [Finding(one.name, "warn", one.problem) for one in given.ignored]
+    if not args.json:
+        for finding in findings:
+            _tell(finding)
+    findings += asyncio.run(_look(given.settings, args.number, fix=args.fix, silent=args.json))
     if args.json:
         _tell_json(findings)
     return 1 if any(finding.verdict == "fail" for finding in findings) else 0
@@ -94,7 +98,7 @@ async def examine(
             # A change, made durable: the only proof that there is room and permission for one.
             await store.remember("last-check", str(clock.wall()))
             yield Finding("store", "ok", f"{settings.gateway_store_url} takes changes")
-            async for finding in examine_answering(settings, store, clock):
+            async for finding in examine_answering(settings, store, clock, number):
                 yield finding
     except StoreError as error:
         yield Finding("store", "fail", str(error), "set GATEWAY_STORE_URL to a place we may write")
@@ -109,7 +113,6 @@ async def examine(
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-
     yield Finding("settings", "ok", "everything needed to serve is set")
     if settings.gateway_insecure:
         yield Finding(

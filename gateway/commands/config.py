@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,8 @@ def run(args: argparse.Namespace) -> int:
     from gateway.settings import read_settings
 
     effective = read_settings(config=args.config)
+    for ignored in effective.ignored:
+        print(f"warning: {ignored}", file=sys.stderr)
     entries, routes = effective.entries(), effective.route_entries()
     if args.json:
         document: dict[str, object] = {"settings": [asdict(entry) for entry in entries]}

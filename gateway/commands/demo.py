@@ -271,9 +271,9 @@ async def _sandbox_log(sandbox: str) -> dict[str, Any]:
 
 
 def _tell(moment: Moment) -> None:
-    from gateway.simulator.report import clock
+    from gateway.simulator.report import moment_line
 
-    print(f"{clock(moment.at_ms)}  {moment.who} {moment.what}", file=sys.stderr, flush=True)
+    print(moment_line(moment), file=sys.stderr, flush=True)
 
 
 def _print_report(held: Held, problems: list[str]) -> None:

@@ -61,6 +61,7 @@ async def _explain(settings: Settings, args: argparse.Namespace) -> int:
     if call is None:
         print(f"no call {args.call_sid!r} in the store", file=sys.stderr)
         return 1
+    _mind_interaction(call, args.simulate)
     findings = explain(call.record)
     inquiry = await _inquire(settings, call, args)
     if args.json:
@@ -73,6 +74,17 @@ async def _explain(settings: Settings, args: argparse.Namespace) -> int:
     else:
         print("\n".join(_text(call.record, findings, inquiry)))
     return 0
+
+
+def _mind_interaction(call: StoredCall, wanted: str | None) -> None:
+    """Raises `ConfigError` for an interaction that was none of this call's: the API has nothing to run."""
+    turns = call.record.get("turns")
+    turns = turns if isinstance(turns, list) else []
+    known = [str(turn["interaction_id"]) for turn in turns if turn.get("interaction_id")]
+    if wanted is not None and wanted not in known:
+        had = f"it had {', '.join(known)}" if known else "it had none"
+        problem = f"{wanted!r} is no interaction of this call; {had}"
+        raise ConfigError([BadSetting("--simulate", problem)])
 
 
 async def _inquire(settings: Settings, call: StoredCall, args: argparse.Namespace) -> Inquiry:
@@ -137,4 +149,5 @@ def _insight(told: dict[str, Any]) -> Iterator[str]:
     for step in told.get("transitions") or []:
         yield f"  {step['from']} -> {step['to']}: {step['reason']}"
     for source in told.get("sources") or []:
-        yield f"  {source['of']}'s voice ({source['content_type']}): {source['url']}"
+        until = f", until {source['expires_at']}" if source.get("expires_at") else ""
+        yield f"  {source['of']}'s voice ({source['content_type']}{until}): {source['url']}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 HELP = "the gateway: webhooks, media sockets, records, metrics"
 
@@ -19,14 +22,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from gateway.app import serve
-    from gateway.log import logging_to
-    from gateway.settings import Needs, load_settings
+    from gateway.log import fact, logging_to
+    from gateway.settings import Needs, read_settings
 
-    settings = load_settings(
+    given = read_settings(
         needs=Needs.SERVE,
         config=args.config,
         options={"gateway_host": args.host, "gateway_port": args.port},
     )
+
+    settings = given.settings
 
     def ready(address: tuple[str, int]) -> None:
         # one write: the log's thread has lines of its own for the same stream
@@ -36,6 +41,9 @@ def run(args: argparse.Namespace) -> int:
     with logging_to(
         level=settings.log_level, format=settings.log_format, secrets=settings.secrets()
     ):
+        for one in given.ignored:
+            meaning = "begins like one of ours, " + one.problem
+            fact(_log, "setting.ignored", level=logging.WARNING, setting=one.name, meaning=meaning)
         return _run(serve(settings, ready))
 
 

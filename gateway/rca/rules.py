@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from gateway.rca.advice import REFUSED, cure
+
 Record = Mapping[str, Any]
 """A call record as `GET /v1/calls/{call_sid}` shows it."""
 
@@ -85,19 +87,6 @@ SLOW: Final = (
         "run the gateway in the carrier's region",
     ),
 )
-_BY_STATUS: Final[Mapping[int | None, str]] = MappingProxyType(
-    {
-        None: "no answer came: is the API reachable from here, and up?",
-        400: "the API understood no speech in what it was sent",
-        401: "check the API key, its id, and the user",
-        403: "give the user's role the permissions the README names",
-        404: "check organization and service; was the user or the conversation deleted?",
-        409: "somebody else uses the same user: give the gateway users of its own",
-        415: "set AMIGO_API_REVISION, or AMIGO_AUDIO_FORMAT, to what the API speaks",
-        422: "set AMIGO_API_REVISION to what the API speaks",
-        429: "the API's rate limit: see docs/identity-and-routes.md for what it lets through",
-    }
-)
 MANY: Final = 2
 """From how many on something is a pattern."""
 
@@ -129,9 +118,28 @@ def _api_error(record: Record) -> Iterator[Finding]:
     last = failures[-1]
     status = last.get("status")
     said = "no answer" if status is None else f"status {status}"
-    what = f"the API failed ({last.get('how')}, {said}), and the caller heard an apology"
-    change = _BY_STATUS.get(status, "the API itself failed: ask Amigo's support")
-    yield Finding("api-error", what, change, at=last.get("at"))
+    operation = last.get("operation")
+    asked = f"{operation} " if operation else ""
+    what = f"the API failed ({asked}{last.get('how')}, {said}), and the caller heard an apology"
+    yield Finding("api-error", what, cure(last), at=last.get("at"))
+
+
+def _refused(record: Record) -> Iterator[Finding]:
+    for event in _events(record, "refused"):
+        why = str(event.get("why"))
+        what, change = REFUSED.get(why, (why, "see call.refused in the log"))
+        to = event.get("handed_to")
+        waited = event.get("waited_seconds")
+        told = f"the call was handed to {to}" if to else "the call was refused"
+        after = f" after {waited} s on hold" if waited is not None else ""
+        yield Finding("refused", f"{told}{after}: {what}", change, at=event.get("at"))
+
+
+def _user_busy(record: Record) -> Iterator[Finding]:
+    if record.get("end_reason") == "rejected" and not _events(record, "refused"):
+        what = "the user had a conversation we did not begin"
+        change = "finish it where it was begun, or set AMIGO_FINISH_FOREIGN=true"
+        yield Finding("user-busy", what, change, at=record.get("ended_at"))
 
 
 def _hung_up_waiting(record: Record) -> Iterator[Finding]:
@@ -183,9 +191,7 @@ def _retried(record: Record) -> Iterator[Finding]:
     for turn in record.get("turns") or []:
         if times := turn.get("retries"):
             told = ", ".join(sorted("no answer" if s is None else str(s) for s in statuses))
-            change = _BY_STATUS.get(
-                next(iter(statuses), None), "the API itself failed: ask Amigo's support"
-            )
+            change = cure(failures[0] if failures else {})
             what = f"the turn was sent {times + 1} times ({told or 'see the log'})"
             yield _of_turn(record, turn, "retried", what, change)
 
@@ -260,12 +266,8 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
             "does the proxy pass WebSocket upgrades at GATEWAY_PUBLIC_URL? see stream.error in the log",
         ),
         "api-error": _api_error,
-        "user-busy": _ended(
-            "rejected",
-            "user-busy",
-            "the user had a conversation we did not begin",
-            "finish it where it was begun, or set AMIGO_FINISH_FOREIGN=true",
-        ),
+        "refused": _refused,
+        "user-busy": _user_busy,
         "silence": _ended(
             "silence",
             "silence",

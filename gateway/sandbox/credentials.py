@@ -28,6 +28,8 @@ def export_lines(base_url: str, credentials: Credentials) -> list[str]:
         "AMIGO_USER_ID": credentials.user,
         "AMIGO_SERVICE_ID": credentials.services[0].id,
     }
+    if credentials.admin is not None:
+        settings["AMIGO_ADMIN_USER_ID"] = credentials.admin
     return [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
 
 
@@ -56,6 +58,7 @@ def read_credentials(path: Path) -> Credentials:
     users = [item if isinstance(item, str) else item["id"] for item in table["users"]]
     admins = table.get("admins", [])
     given = {item["id"]: item["role"] for item in table["users"] if isinstance(item, dict)}
+    role_of = {**dict.fromkeys(admins, ADMIN.name), **given}
     return Credentials(
         organization=table["organization"],
         api_key=table["api_key"],
@@ -63,7 +66,8 @@ def read_credentials(path: Path) -> Credentials:
         user=users[0],
         users=frozenset(users) | frozenset(admins),
         roles={role.name: role for role in (*BUILT_IN, *map(_role, table.get("roles", ())))},
-        role_of={**dict.fromkeys(admins, ADMIN.name), **given},
+        role_of=role_of,
+        admin=next((user for user, role in role_of.items() if role == ADMIN.name), None),
         services=tuple(_service(item) for item in table["services"]),
     )
 

@@ -46,6 +46,8 @@ class Credentials:
     """Roles by name."""
     role_of: Mapping[str, str] = field(default_factory=lambda: {"sandbox-admin": ADMIN.name})
     """Names of the roles of listed users; all others have the usual one."""
+    admin: str | None = "sandbox-admin"
+    """Who may make users, named in the printed settings; None where nobody listed may."""
     services: tuple[Service, ...] = (Service("5a9db0c55a9db0c55a9db0c5", "front desk"),)
 
 

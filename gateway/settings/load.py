@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.errors import BadSetting, ConfigError
 from gateway.settings.model import TABLES, Route, Settings
-from gateway.settings.options import BY_PATH, BY_VARIABLE, OPTIONS, Option
-from gateway.settings.routes import RouteText, key_of, read_routes
+from gateway.settings.options import BY_PATH, OPTIONS, Option
+from gateway.settings.routes import RouteText, in_keys, key_of, read_routes, same_line
 from gateway.settings.rules import Needs, broken_route_rules, broken_rules
 from gateway.settings.sources import Gathered, Given, Origin, gather
 from gateway.settings.values import Target
@@ -71,6 +71,8 @@ class Effective:
     settings: Settings
     given: Mapping[Option, Given]
     routes: tuple[RouteText, ...] = ()
+    ignored: tuple[BadSetting, ...] = ()
+    """Variables that begin like ours, are no settings, and are not near enough to one to be an error."""
 
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entry(option) for option in OPTIONS)
@@ -157,7 +159,8 @@ def read_settings(
     problems += broken_rules(settings, needs, wrong_paths)
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
-    return Effective(settings, gathered.given, tuple(routes))
+    ignored = (one for name, one in gathered.ignored.items() if name not in named)
+    return Effective(settings, gathered.given, tuple(routes), tuple(ignored))
 
 
 def _routes(settings: Settings, gathered: Gathered) -> list[RouteText]:
@@ -180,13 +183,16 @@ def _route(text: RouteText, gathered: Gathered, needs: Needs, problems: list[Bad
     problems += (
         _problem(text.given[option], e) for option, e in wrong.items() if option in text.given
     )
-    targets = {}
+    targets: dict[str, str] = {}
     for key, value in text.targets.items():
         try:
             targets[key] = TypeAdapter(Target).validate_python(value)
         except ValidationError as error:
             sentence = _sentence(error.errors(include_url=False)[0])
             problems.append(BadSetting(text.name(key), f"{_excerpt(value)} {sentence}"))
+    if same_line(targets.get("overflow"), text.number):
+        what = f"{targets['overflow']!r} is this very number: a caller would be passed on for ever"
+        problems.append(BadSetting(text.name("overflow"), what))
     if not text.problems:
         faulty = gathered.faulty | {option.path for option in wrong}
         for rule in broken_route_rules(settings, needs, faulty):
@@ -195,10 +201,9 @@ def _route(text: RouteText, gathered: Gathered, needs: Needs, problems: list[Bad
 
 
 def _of_route(text: RouteText, broken: BadSetting) -> BadSetting:
-    option = BY_VARIABLE[broken.name]
-    key = key_of(broken.name) if len(option.path) == 1 else option.key
     # no variable of the process stands for a route's key
-    return BadSetting(text.name(key), broken.problem.replace(f" (or {broken.name}_FILE)", ""))
+    problem = broken.problem.replace(f" (or {broken.name}_FILE)", "")
+    return BadSetting(text.name(key_of(broken.name)), in_keys(problem))
 
 
 def shown(option: Option, value: object) -> object:
@@ -220,7 +225,7 @@ def shown(option: Option, value: object) -> object:
 def _own_entry(text: RouteText, route: Route, option: Option) -> Entry:
     return Entry(
         variable=f"GATEWAY_ROUTES {text.number}",
-        key=key_of(option.variable) if len(option.path) == 1 else option.key,
+        key=key_of(option.variable),
         value=shown(option, _value(route.settings, option)),
         source=SOURCE,
         description=option.description,

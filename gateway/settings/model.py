@@ -16,6 +16,7 @@ from gateway.settings.values import (
     Count,
     Engine,
     Identity,
+    Language,
     LogFormat,
     LogLevel,
     Mark,
@@ -30,6 +31,7 @@ from gateway.settings.values import (
     Secret,
     Secrets,
     ServiceId,
+    Spoken,
     StoreUrl,
     Target,
     TurnModelPath,
@@ -39,6 +41,8 @@ from gateway.settings.values import (
 )
 
 DEFAULT_ROUTE: Final = "default"
+SHORTEST_SECRET: Final = 16
+"""Characters below which the secret of callers' digests is called weak."""
 
 
 class _Table(BaseModel):
@@ -231,16 +235,35 @@ class Settings(_Table):
     gateway_identity: Identity = Field(
         "fixed",
         description="whose conversation: fixed (one call at a time), pool (leased users) "
-        "or per-caller (a user for each number)",
+        "or per-caller (a user for each caller)",
     )
     gateway_identity_secret: OptionalSecret = Field(
-        None, repr=False, description="keys the digest of a caller's number, for per-caller"
+        None, repr=False, description="keys the digest of who calls, for per-caller"
     )
     gateway_busy_wait_seconds: Seconds = Field(
         0.0,
         ge=0,
         le=600,
         description="how long a caller may hold the line for a free user; 0: busy",
+    )
+    gateway_hold_text: Spoken = Field(
+        "All our lines are busy. Please hold the line.",
+        description="what the carrier says to a caller who waits for a free user",
+    )
+    gateway_busy_text: Spoken = Field(
+        "We are sorry, all our lines are busy. Please call again later.",
+        description="what it says to one who has waited in vain",
+    )
+    gateway_sorry_text: Spoken = Field(
+        "We are sorry, this call cannot be connected right now. Please call again later.",
+        description="what it says to one whom our own voice cannot reach",
+    )
+    gateway_lost_text: Spoken = Field(
+        "We are sorry, the connection was lost. Please call again.",
+        description="what it says to one whose call was held by a process that is gone",
+    )
+    gateway_say_language: Language = Field(
+        "en-US", description="language of these four texts (BCP 47)"
     )
     gateway_routes: Path | None = Field(
         None, description="TOML file: dialled number to organization, service, manner (routes)"
@@ -278,6 +301,12 @@ class Settings(_Table):
         many = (*self.twilio_auth_token, *self.twilio_signature_keys)
         theirs = (secret for route in self.routes for secret in route.settings.secrets())
         return tuple({secret for secret in (*one, *many, *theirs) if secret})
+
+    @property
+    def guessable_callers(self) -> bool:
+        """Whether callers' digests are made with a secret that somebody could guess."""
+        secret = self.gateway_identity_secret or ""
+        return self.gateway_identity == "per-caller" and len(secret) < SHORTEST_SECRET
 
     @property
     def answers_itself(self) -> bool:

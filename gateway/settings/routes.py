@@ -13,16 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BadSetting
 from gateway.settings.model import DEFAULT_ROUTE, TABLES
-from gateway.settings.options import BY_PATH, OPTIONS
-from gateway.settings.sources import (
-    FILE_SUFFIX,
-    Given,
-    Origin,
-    listed,
-    nearest_name,
-    secret_in,
-    toml_in,
-)
+from gateway.settings.names import FILE_SUFFIX, nearest, unknown_key
+from gateway.settings.options import BY_PATH, BY_VARIABLE, OPTIONS
+from gateway.settings.sources import Given, Origin, listed, secret_in, toml_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,6 +56,16 @@ _PLAIN: Final = {
     },
     "identity": "gateway_identity",
     "busy_wait_seconds": "gateway_busy_wait_seconds",
+    **{
+        name.removeprefix("gateway_"): name
+        for name in (
+            "gateway_hold_text",
+            "gateway_busy_text",
+            "gateway_sorry_text",
+            "gateway_lost_text",
+            "gateway_say_language",
+        )
+    },
     "rating": "gateway_rating",
     "max_call_seconds": "gateway_max_call_seconds",
     "service": "amigo_service_id",
@@ -76,6 +79,20 @@ _BY_VARIABLE: Final = {
 """Keys that name an environment variable: no secret stands in this file."""
 TARGETS: Final = ("overflow", "transfer")
 KEYS: Final = (*_PLAIN, *_BY_VARIABLE, *TARGETS, *TABLES)
+_SECRETS: Final = {
+    spelling: key
+    for key, name in _BY_VARIABLE.items()
+    if name != "amigo_api_key_id"
+    for spelling in (name, name.removeprefix("amigo_").removeprefix("gateway_"))
+}
+"""What a secret written into the file would be called, and the key that names its variable."""
+_OF_ALL_CALLS: Final = {
+    spelling: option.variable
+    for option in OPTIONS
+    if len(option.path) == 1
+    for spelling in (option.key, option.key.partition("_")[2])
+}
+"""Settings that are not a route's, under both spellings."""
 
 
 @dataclass(slots=True)
@@ -114,11 +131,31 @@ class RouteText:
 def key_of(variable: str) -> str:
     """Return how a route spells a setting."""
     name = variable.lower()
-    if name == "amigo_api_key":
-        return "api_key_env"
-    if name == "gateway_identity_secret":
-        return "identity_secret_env"
+    if name in _SECRETS:
+        return _SECRETS[name]
+    option = BY_VARIABLE.get(variable)
+    if option is not None and len(option.path) > 1:
+        return option.key
     return next((key for key, path in _PLAIN.items() if path == name), name)
+
+
+def same_line(one: str | None, other: str) -> bool:
+    """Whether two numbers or `sip:` addresses lead to the same place; a host has no case."""
+    return one is not None and one.lower() == other.lower()
+
+
+def in_keys(text: str) -> str:
+    """The text with a route's own words for the settings a route can have."""
+    return _NAMED.sub(lambda found: key_of(found[0]), text)
+
+
+_NAMED: Final = re.compile(
+    "|".join(
+        rf"\b{option.variable}\b"
+        for option in OPTIONS
+        if len(option.path) > 1 or option.path[0] in {*_PLAIN.values(), *_BY_VARIABLE.values()}
+    )
+)
 
 
 def read_routes(path: Path, variables: Mapping[str, str]) -> Iterator[RouteText]:
@@ -159,12 +196,20 @@ def _read_table(
         else:
             name = _PLAIN.get(key) or _full(key)
             if name is None:
-                route.refuse(
-                    key,
-                    f"is not a setting of a route; did you mean {nearest_name(key, KEYS, 0.0)}?",
-                )
+                route.refuse(key, _unknown(key))
             else:
                 _take(route, key, BY_PATH[(name,)], value)
+
+
+def _unknown(key: str) -> str:
+    if key in _SECRETS:
+        wanted = _SECRETS[key]
+        return f"no secret stands in this file; {wanted} names the variable that holds it"
+    if key in _OF_ALL_CALLS:
+        return f"is not a setting of a route but of all calls: {_OF_ALL_CALLS[key]}"
+    found = nearest(key, KEYS)
+    hint = f"; did you mean {found}?" if found else f"; a route has {', '.join(KEYS)}"
+    return f"is not a setting of a route{hint}"
 
 
 def _full(key: str) -> str | None:
@@ -188,8 +233,7 @@ def _take_table(route: RouteText, table: str, values: object) -> None:
         if key in known:
             _take(route, f"{table}.{key}", BY_PATH[(table, key)], value)
         else:
-            nearest = nearest_name(key, known, 0.0)
-            route.refuse(f"{table}.{key}", f"is not a setting; did you mean {table}.{nearest}?")
+            route.refuse(f"{table}.{key}", unknown_key(table, key))
 
 
 def _take_variable(route: RouteText, key: str, value: object, variables: Mapping[str, str]) -> None:

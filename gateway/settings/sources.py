@@ -5,8 +5,6 @@ Nothing is validated here beyond names; each value keeps the name the operator w
 
 from __future__ import annotations
 
-import difflib
-import re
 import tomllib
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,18 +16,19 @@ from dotenv.parser import parse_stream
 from gateway.errors import BadSetting
 from gateway.settings.later import LATER
 from gateway.settings.model import TABLES
+from gateway.settings.names import (
+    FILE_SUFFIX,
+    OWN_PREFIXES,
+    is_foreign,
+    misspelt,
+    nearest,
+    unknown_key,
+)
 from gateway.settings.options import BY_KEY, BY_VARIABLE, OPTIONS, Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FILE_SUFFIX: Final = "_FILE"
-OUR_PREFIXES: Final = ("AMIGO_", "GATEWAY_", "TWILIO_")
-SERVICE_LINK: Final = re.compile(r"GATEWAY_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP)(_\w+)?)")
-"""What Kubernetes sets in every pod beside a Service called "gateway": not meant for us."""
-
-CLOSE_ENOUGH: Final = 0.8
-"""Likeness from which a foreign variable with our prefix is taken for a misspelt one of ours."""
 MAX_SECRET_BYTES: Final = 64 * 1024
 
 
@@ -68,6 +67,8 @@ class Gathered:
     """The environment, `.env` included: the routes file names variables of its own."""
     strange: dict[str, BadSetting] = field(default_factory=dict)
     """Variables that look like misspelt ones of ours."""
+    ignored: dict[str, BadSetting] = field(default_factory=dict)
+    """Variables with a prefix of ours that mean nothing to us."""
 
     def add(self, given: Given) -> None:
         self.given[given.option] = given
@@ -113,8 +114,7 @@ def _read_assignment(gathered: Gathered, text: str) -> None:
     if not equals:
         gathered.refuse(name, "is not KEY=VALUE", option)
     elif option is None:
-        nearest = nearest_name(key.lower(), BY_KEY, 0.0)
-        gathered.refuse(name, f"is not a setting; did you mean {nearest}?")
+        gathered.refuse(name, _unknown_key(key))
     elif option.secret:
         problem = f"is a secret and has no place on a command line; set {option.variable} instead"
         gathered.refuse(name, problem, option)
@@ -143,23 +143,22 @@ def _read_environment(gathered: Gathered, values: Mapping[str, str], origin: Ori
             _read_secret_file(gathered, option, file_name)
     for name, value in values.items():
         if value:
-            _refuse_unknown_variable(gathered, name, here)
+            _mind_unknown_variable(gathered, name, value, here)
 
 
-def _refuse_unknown_variable(gathered: Gathered, name: str, here: str) -> None:
+def _mind_unknown_variable(gathered: Gathered, name: str, value: str, here: str) -> None:
     if name in BY_VARIABLE or _is_file_variable(name):
         return
     if name in LATER:
         gathered.refuse(name + here, LATER[name])
         return
-    if not name.startswith(OUR_PREFIXES) or SERVICE_LINK.fullmatch(name):
+    if is_foreign(name, value):
         return
-    ours = name.startswith("GATEWAY_") and "__" in name
-    nearest = nearest_name(name, [*BY_VARIABLE, *LATER], 0.0 if ours else CLOSE_ENOUGH)
-    if nearest:
-        gathered.strange[name] = BadSetting(
-            name + here, f"is not a setting; did you mean {nearest}?"
-        )
+    problem = misspelt(name)
+    if problem is not None:
+        gathered.strange[name] = BadSetting(name + here, problem)
+    elif name.startswith(OWN_PREFIXES):
+        gathered.ignored[name] = BadSetting(name + here, "is not a setting and has no effect")
 
 
 def _is_file_variable(name: str) -> bool:
@@ -245,14 +244,24 @@ def _take_toml(gathered: Gathered, key: str, value: object, path: Path) -> None:
     option = BY_KEY.get(key)
     if option is None:
         later = LATER.get(key.upper()) or LATER.get(f"GATEWAY_{key.upper()}")
-        nearest = nearest_name(key.lower(), [*BY_KEY, *TABLES], 0.0)
-        gathered.refuse(name, later or f"is not a setting; did you mean {nearest}?")
+        gathered.refuse(name, later or _unknown_key(key))
     elif option.secret:
         files = f"{option.variable} or {option.variable}{FILE_SUFFIX}"
         problem = f"is a secret and has no place in this file; set {files} instead"
         gathered.refuse(name, problem, option)
     else:
         gathered.add(Given(option, listed(value), name, Origin.TOML))
+
+
+def _unknown_key(key: str) -> str:
+    table, dot, inner = key.partition(".")
+    if dot:
+        return unknown_key(table, inner)
+    found = nearest(key, [*BY_KEY, *TABLES])
+    if found is None:  # a table's key, written without its table?
+        by_inner = {option.path[-1]: option.key for option in OPTIONS}
+        found = by_inner.get(nearest(key, by_inner) or "")
+    return f"is not a setting; did you mean {found}?" if found else "is not a setting"
 
 
 def listed(value: object) -> object:
@@ -264,8 +273,3 @@ def listed(value: object) -> object:
             return tuple((key, str(inner)) for key, inner in value.items())
         case _:
             return value
-
-
-def nearest_name(name: str, known: Iterable[str], cutoff: float) -> str | None:
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return matches[0] if matches else None

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
@@ -18,6 +18,9 @@ from pydantic import AfterValidator, BeforeValidator
 from audio.vad import model_installed
 from gateway.call.commands import Phrase
 from gateway.store import store_path
+
+LONGEST_SPOKEN: Final = 4096
+"""Characters in one text that Twilio speaks."""
 
 
 class Mark(Enum):
@@ -94,6 +97,23 @@ def _target(value: str) -> str:
     """Whom a call can be handed to."""
     if not re.fullmatch(r"\+[1-9]\d{6,14}|sips?:[^\s@<>\"']+@[^\s@<>\"']+", value):
         raise ValueError("is neither a number like +15550001111 nor an address like sip:desk@host")
+    return value
+
+
+def _spoken(value: str) -> str:
+    """What the carrier's voice says."""
+    if not value.strip():
+        raise ValueError("is empty; say something")
+    if len(value) > LONGEST_SPOKEN:
+        raise ValueError(f"has {len(value)} characters; the carrier says at most {LONGEST_SPOKEN}")
+    if not value.isprintable():
+        raise ValueError("must not contain line ends or control characters")
+    return value
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", value):
+        raise ValueError("is not a language; expected a tag such as en-US or de-DE (BCP 47)")
     return value
 
 
@@ -194,6 +214,8 @@ Secrets = Annotated[
     Mark.SECRET,
 ]
 Target = Annotated[str, AfterValidator(_target)]
+Spoken = Annotated[str, AfterValidator(_spoken)]
+Language = Annotated[str, AfterValidator(_language)]
 PublicAddress = Annotated[str, AfterValidator(_public_address)]
 ServiceId = Annotated[str, AfterValidator(_service_id)]
 AccountSid = Annotated[str, AfterValidator(_account_sid)]

@@ -31,6 +31,8 @@ class Moment:
     at_ms: int
     who: Who
     what: str
+    ringing: bool = False
+    """The time counts from the dialling: no stream was open yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

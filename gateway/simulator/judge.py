@@ -23,6 +23,11 @@ STOP_GRACE_MS: Final = 50
 EMPTY_GRACE_MS: Final = 200
 """A `clear` may cross the end of the playback on the way (S18)."""
 
+SETTLING_MS: Final = 3_000
+"""While the caller speaks, a `clear` so long after the last sound of ours may still belong to it (S18):
+a gateway stops feeding when somebody seems to interrupt, and decides when it is sure; meanwhile the
+carrier plays out what it has, and in a gap between two sounds that may be nothing."""
+
 STRETCH_MS: Final = 1_000
 """So long after the caller's last sound or key a `clear` still belongs to that interruption (S18)."""
 
@@ -168,11 +173,11 @@ class Judge:
 
     def _judge_clear(self, at_ms: int, *, playing: bool) -> None:
         interrupting, self._clear_due = self._clear_due is not None, None
-        last = self._last_playing_at
-        # a gateway may stop feeding at the first sound of an interruption and decide a moment later
-        if not interrupting and not playing and (last is None or at_ms - last > EMPTY_GRACE_MS):
+        active = self._active_at is not None and at_ms - self._active_at <= STRETCH_MS
+        last, grace = self._last_playing_at, SETTLING_MS if active else EMPTY_GRACE_MS
+        if not interrupting and not playing and (last is None or at_ms - last > grace):
             self.note("S18", "clear with nothing queued or playing", at_ms, kind="idle")
-        if self._active_at is not None and at_ms - self._active_at <= STRETCH_MS:
+        if active:
             self._clears_in_stretch += 1
             if self._clears_in_stretch > 1:
                 self.note("S18", "a second clear in one interruption", at_ms, kind="second")

@@ -94,6 +94,8 @@ class _Call:
         self._problems: list[str] = []
         self._notes: list[str] = []
         self._rejected = False
+        self._handed_to = ""
+        """Who else was dialled for the caller."""
         self._status_sent = False
         self._dialled_at = clock.now()
         self._stream_began: float | None = None
@@ -104,7 +106,7 @@ class _Call:
         try:
             document = await self._webhooks.voice()
             self._webhook_ms = round((self._clock.now() - self._dialled_at) * 1000)
-            self._tell(Moment(0, "call", f"asked the gateway ({self._webhook_ms} ms)"))
+            self._tell_of_call(f"asked the gateway ({self._webhook_ms} ms)")
             await self._follow(document)
         except CallFailed as failure:
             self._problems.append(str(failure))
@@ -181,7 +183,8 @@ class _Call:
                     if verb.action is not None:
                         return await self._webhooks.document(verb.action, verb.method, {})
                 case Dial(targets, action, method):
-                    self._note(f"dialled {len(targets)} target(s)")
+                    self._handed_to = ", ".join(targets)
+                    self._note(f"handed over to {self._handed_to}")
                     if action is not None:
                         done = {"DialCallStatus": "completed", "DialCallDuration": "1"}
                         return await self._webhooks.document(action, method, done)
@@ -233,7 +236,7 @@ class _Call:
         self._ends.append(end)
         if end.by == "lost":
             self._witness.caller.stay()
-        self._tell(Moment(self._at_ms(), "call", _farewell(end)))
+        self._tell_of_call(_farewell(end))
         await self._tell_stream(verb, "stream-stopped", stream_sid)
         return end
 
@@ -248,6 +251,8 @@ class _Call:
     def _outcome(self) -> Outcome:
         if self._rejected:
             return "rejected"
+        if self._handed_to and not self._ends:
+            return "handed-over"
         if not self._ends or self._problems:
             return "failed"
         return "caller-hangup" if self._ends[-1].by == "caller" else "agent-ended"
@@ -255,6 +260,8 @@ class _Call:
     def _complaints(self) -> list[str]:
         if self._rejected:
             return ["the call was rejected"]
+        if self._handed_to and not self._ends:
+            return [f"handed over to {self._handed_to}: the gateway did not take the call itself"]
         if not self._ends:
             return [] if self._problems else ["the gateway opened no media stream"]
         return complaints(self._witness.caller, self._plan, self._ends[-1])
@@ -265,7 +272,14 @@ class _Call:
 
     def _note(self, note: str) -> None:
         self._notes.append(note)
-        self._tell(Moment(self._at_ms(), "call", note))
+        self._tell_of_call(note)
+
+    def _tell_of_call(self, what: str) -> None:
+        if self._stream_began is None:
+            since_dialled = round((self._clock.now() - self._dialled_at) * 1000)
+            self._tell(Moment(since_dialled, "call", what, ringing=True))
+        else:
+            self._tell(Moment(self._at_ms(), "call", what))
 
     def _tell(self, moment: Moment) -> None:
         self._moments.append(moment)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from gateway.simulator.caller import Said
+from gateway.simulator.caller import Moment, Said
 from gateway.simulator.plan import Keys, Utterance
 from gateway.simulator.record import CALLER_KINDS, LEDGER, Phrase, Record, RecordedTurn
 from gateway.simulator.result import CallResult
@@ -58,6 +58,12 @@ def clock(at_ms: int | None) -> str:
         return "--:--.-"
     tenths = round(at_ms / 100)
     return f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def moment_line(moment: Moment) -> str:
+    """What happens, with `+` where the time counts from the dialling."""
+    mark = "+" if moment.ringing else " "
+    return f"{mark}{clock(moment.at_ms)}  {moment.who} {moment.what}"
 
 
 def exchanges(result: CallResult, record: Record | None) -> list[Exchange]:

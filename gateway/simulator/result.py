@@ -21,9 +21,12 @@ CLEAN_CLOSES: Final = (1000, 1001, 1005)
 FAILED_ENDS: Final = ("api-error", "rejected", "no-media", "replica-lost")
 """Reasons in the gateway's record for an end that no caller wants."""
 
+RATE: Final = "rate"
+"""The gateway's own phrase that asks for a rating."""
+
 WELL_SETTLED: Final = ("finished", "auto-finished")
 
-Outcome = Literal["caller-hangup", "agent-ended", "rejected", "failed"]
+Outcome = Literal["caller-hangup", "agent-ended", "rejected", "handed-over", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +116,10 @@ def _answer_complaints(
 ) -> Iterator[str]:
     """Items without an answer of the agent that was heard."""
     if said and _is_rating(said[-1], record):
-        said = said[:-1]  # The agent had taken its leave before: nobody answers but the gateway.
+        # The agent had taken its leave before: nobody answers but the gateway.
+        if record.rating is None:
+            yield f"{said[-1].item.label} is no rating: that is one key from 1 to 5"
+        said = said[:-1]
     due = [n for n in range(len(said)) if _wants_answer(said, n, told_to_hang_up=told_to_hang_up)]
     turns = [turn for turn in record.turns if _is_answerable(turn)]
     if len(turns) == len(said):
@@ -140,8 +146,14 @@ def _wants_answer(said: tuple[Said, ...], number: int, *, told_to_hang_up: bool)
 
 
 def _is_rating(said: Said, record: Record) -> bool:
-    """The keys were taken for the rating the caller was asked for, not for an answer to the agent."""
-    return isinstance(said.item, Keys) and said.item.digits == str(record.rating)
+    """The keys were pressed for the rating the caller was asked for, not as an answer to the agent."""
+    if not isinstance(said.item, Keys):
+        return False
+    asked = any(
+        phrase.name == RATE and (phrase.at_ms is None or phrase.at_ms <= said.from_ms)
+        for phrase in record.phrases
+    )
+    return asked or said.item.digits == str(record.rating)
 
 
 def _is_answerable(turn: RecordedTurn) -> bool:

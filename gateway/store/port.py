@@ -68,6 +68,11 @@ class StoredCall:
     answer: str
     record: dict[str, object]
 
+    @property
+    def turned_away(self) -> bool:
+        """It was refused at the door: nobody was leased, no stream can open."""
+        return self.ended and not self.answer
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -97,7 +102,14 @@ class CallStore(Protocol):
     """
 
     async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
-        """In one transaction: known call, or lease the free candidate unused for longest and store the call."""
+        """In one transaction: known call, or lease the free candidate unused for longest and store the call.
+
+        A call that was turned away before may be admitted now: the carrier asks again where it got no answer.
+        """
+        ...
+
+    async def turn_away(self, new: NewCall) -> None:
+        """Store a refused call, over as its record says; a call stored before stays as it is."""
         ...
 
     async def renew_token(

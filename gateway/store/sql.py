@@ -45,6 +45,14 @@ INSERT INTO calls (call_sid, account_sid, direction, caller, called, route, orga
 VALUES (:call_sid, :account_sid, :direction, :caller, :called, :route, :organization,
   :service_id, :user_id, :replica, :now, :status, :token_digest, :token_expires, :answer, :record)
 """
+_TURN_AWAY: Final = """
+INSERT INTO calls (call_sid, account_sid, direction, caller, called, route, organization,
+  service_id, user_id, replica, admitted_at, status, end_reason, ended, token_digest,
+  token_expires, answer, record)
+VALUES (:call_sid, :account_sid, :direction, :caller, :called, :route, :organization,
+  :service_id, '', :replica, :now, :status, :end_reason, 1, '', 0, '', :record)
+ON CONFLICT DO NOTHING
+"""
 _LEASE: Final = """
 INSERT INTO leases (organization, service_id, user_id, call_sid, used_at)
 VALUES (:organization, :service_id, :user_id, :call_sid, :now)
@@ -90,6 +98,7 @@ def admission(new: NewCall) -> dict[str, object]:
         "answer": new.answer,
         "record": as_json(new.record),
         "status": str(new.record.get("status", "ringing")),
+        "end_reason": new.record.get("end_reason"),
         "now": new.now,
     }
 
@@ -97,17 +106,24 @@ def admission(new: NewCall) -> dict[str, object]:
 def admit(
     connection: sqlite3.Connection, values: dict[str, object]
 ) -> Admitted | Known | NoUserFree:
-    if (call := get(connection, CallSid(str(values["call_sid"])))) is not None:
+    call = get(connection, CallSid(str(values["call_sid"])))
+    if call is not None and not call.turned_away:
         return Known(call)
     row = connection.execute(_FREE_USER, values).fetchone()
     if row is None:
         return NoUserFree()
     stored = {**values, "user_id": row[0]}
+    if call is not None:
+        connection.execute("DELETE FROM calls WHERE call_sid = :call_sid", stored)
     connection.execute(_LEASE, stored)
     connection.execute(_INSERT, stored)
     # A replica is alive when it admits; without this, its first call could be taken for an orphan.
     connection.execute(_BEAT, (values["replica"], values["now"]))
     return Admitted(UserId(row[0]))
+
+
+def turn_away(connection: sqlite3.Connection, values: dict[str, object]) -> None:
+    connection.execute(_TURN_AWAY, values)
 
 
 def withdraw(connection: sqlite3.Connection, call_sid: CallSid, digest: str) -> None:

@@ -49,6 +49,10 @@ class SqliteStore:
             undo=lambda connection: sql.withdraw(connection, new.call_sid, new.token_digest),
         )
 
+    async def turn_away(self, new: NewCall) -> None:
+        values = sql.admission(new)
+        await self._write(lambda connection: sql.turn_away(connection, values))
+
     async def renew_token(
         self, call_sid: CallSid, digest: str, expires: float, answer: str
     ) -> None:

@@ -29,11 +29,6 @@ SINCE: Final = "waiting_since"
 SID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 """Names of calls become file names and parts of URLs; carriers alike use hex digits or UUIDs."""
 
-APOLOGY: Final = "We are sorry, this call cannot be connected right now. Please call again later."
-BUSY: Final = "We are sorry, all our lines are busy. Please call again later."
-ON_HOLD: Final = "All our lines are busy. Please hold the line."
-CUT_OFF: Final = "We are sorry, the connection was lost. Please call again."
-
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -84,12 +79,17 @@ async def voice(request: web.Request) -> web.Response:
         answer = await desk.switchboard.answer(incoming)
     except Exception as error:  # noqa: BLE001 - anything but markup is the carrier's "application error"
         fact(_log, "webhook.failed", level=logging.ERROR, exc=error)
-        return _markup(desk.markup.say_and_hangup(APOLOGY))
-    return _markup(_document(desk, answer))
+        return _markup(_apology(desk, incoming.called))
+    return _markup(_document(desk, answer, incoming.called))
 
 
-def _document(desk: Desk, answer: Decision) -> str:
-    markup = desk.markup
+def _apology(desk: Desk, called: str) -> str:
+    words = desk.switchboard.announcements(called)
+    return desk.markup.say_and_hangup(words.sorry, words.language)
+
+
+def _document(desk: Desk, answer: Decision, called: str) -> str:
+    markup, words = desk.markup, desk.switchboard.announcements(called)
     match answer:
         case Connect():
             return answer.document
@@ -98,17 +98,18 @@ def _document(desk: Desk, answer: Decision) -> str:
         case Wait():
             # signed by the carrier like all of the URL: nobody else can make a caller wait
             url = f"{desk.public_url}/twilio/voice?{SINCE}={answer.since:.3f}"
-            return markup.hold(ON_HOLD if answer.speak else None, answer.seconds, url)
+            text = words.hold if answer.speak else None
+            return markup.hold(text, answer.seconds, url, words.language)
         case Refuse.BUSY:
             return markup.busy()
         case Refuse.WAITED:
-            return markup.say_and_hangup(BUSY)
+            return markup.say_and_hangup(words.busy, words.language)
         case Refuse.UNROUTED:
             return markup.reject()
         case Refuse.ENDED:
             return markup.hangup()
         case Refuse.LOST:
-            return markup.say_and_hangup(CUT_OFF)
+            return markup.say_and_hangup(words.lost, words.language)
         case _:
             assert_never(answer)
 
@@ -122,7 +123,7 @@ async def connected(request: web.Request) -> web.Response:
     if bridge is not None:
         bridge.over(stream_only=True)
     sorry = desk.switchboard.owes_apology(sid)
-    return _markup(desk.markup.say_and_hangup(APOLOGY) if sorry else desk.markup.hangup())
+    return _markup(_apology(desk, form.get("To", "")) if sorry else desk.markup.hangup())
 
 
 async def status(request: web.Request) -> web.Response:

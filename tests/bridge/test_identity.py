@@ -174,9 +174,16 @@ async def test_a_store_that_is_down_does_not_turn_the_caller_away(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "number", ["", "anonymous", "Restricted", "+266696687", "+7378742833", "sip:a@b", "12345", "+0"]
+    "number",
+    [
+        *("", " ", "anonymous", "Restricted", "unavailable", "UNKNOWN", "private", "Withheld"),
+        *("+266696687", "266696687", "+7378742833", "+7378742883", "+86282452253", "+2562533"),
+        *("+8656696", "+0", "0000", "+", "client:", "client:Anonymous"),
+        *("sip:anonymous@anonymous.invalid", "sip:+266696687@host.example", "sip:host.example"),
+        *("sip:", "sip:a@", "sip:@host.example"),
+    ],
 )
-def test_who_has_no_number_is_one_of_the_users_for_all(number: str) -> None:
+def test_who_withholds_who_calls_is_one_of_the_users_for_all(number: str) -> None:
     desk = callers(People(), NO_STORE)
 
     assert Identity((ADMIN,), desk).candidates(number) == (ADMIN,)
@@ -190,6 +197,38 @@ def test_who_has_a_number_is_oneself_however_it_is_written() -> None:
     assert is_caller(own)
     assert desk.subject("+49 (30) 12-34.56") == own
     assert desk.subject("+4930123457") != own
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (
+            "sip:ann@Host.Example",
+            "sip:ann@host.example:5060;transport=tls?a=b",
+            "sip:bob@host.example",
+        ),
+        ("sip:ann@host.example", "SIPS:ann;phone-context=x@host.example.", "sip:Ann@host.example"),
+        ("sip:a@[::1]:5060", "sip:a@[::1]", "sip:a@[::2]"),
+        (f"sip:{NUMBER}@host.example", f"sip:{NUMBER}@host.example:5061", NUMBER),
+        ("client:ann", " Client:ann", "client:Ann"),
+        ("12345", "12 345", "+12345"),
+        ("015112345", "01511-2345", "15112345"),
+        ("whatsapp:+4930123456", "WhatsApp:+4930123456", NUMBER),
+        ("Zoë", "Zoë", "Zoe"),
+        ("\ud800", "\ud800", "x"),
+    ],
+)
+def test_any_caller_who_is_named_is_oneself(one: str, same: str, other: str) -> None:
+    desk = callers(People(), NO_STORE)
+    own = desk.subject(one)
+
+    assert own is not None
+    assert desk.subject(same) == own != desk.subject(other)
+
+
+def test_numbers_keep_the_digests_they_had() -> None:
+    expected = "caller:df9084223c13fce484023d2d9e153d0cdafd1e92"
+    assert callers(People(), NO_STORE).subject(NUMBER) == expected
 
 
 @pytest.mark.parametrize("change", [{"organization": "other"}, {"secret": "other"}])

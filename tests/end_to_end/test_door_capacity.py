@@ -61,8 +61,15 @@ async def test_on_one_fixed_user_the_second_caller_hears_busy_and_the_first_is_u
         operations = [one["operation"] for one in (await house.log())["requests"]]
         assert operations.count("create") == 1
         assert await house.metric("calls_total", direction="inbound", end_reason="rejected") == 3
-        # nothing of those refused is kept
-        assert store_rows(house.store_path, "SELECT call_sid FROM calls") == [(sid,)]
+        await house.gateway.switchboard._store.flush()
+        kept = store_rows(
+            house.store_path,
+            "SELECT call_sid, status, end_reason, user_id FROM calls ORDER BY number",
+        )
+        assert kept == [
+            (sid, "completed", "caller-hangup", "sandbox-caller"),
+            *((one.call_sid, "failed", "rejected", "") for one in rejected),
+        ]
 
 
 async def test_the_next_caller_is_taken_as_soon_as_the_first_is_settled(tmp_path: Path) -> None:

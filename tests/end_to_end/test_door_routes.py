@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.rca import explain
 from gateway.sandbox.options import Credentials, SandboxOptions, Service
 from gateway.simulator import CallPlan
 from tests.end_to_end.door_carrier import new_call_sid
@@ -193,6 +194,22 @@ async def test_a_number_calls_once_at_a_time_and_others_are_unharmed(tmp_path: P
             await house.carrier.status(one)
 
 
+async def test_a_caller_without_a_number_but_with_a_name_is_oneself(tmp_path: Path) -> None:
+    async with open_house(tmp_path, env=PER_CALLER) as house:
+        ann, _ = await house.answered(From="sip:ann@phones.example")
+        again = await house.carrier.voice(new_call_sid(), From="sip:ann@Phones.example:5060")
+        bob, _ = await house.answered(From="client:bob")
+        users = {
+            (await house.until(sid, lambda record: record["conversation_id"]))["user_id"]
+            for sid in (ann, bob)
+        }
+
+        assert again.busy
+        assert len(users) == 2
+        for sid in (ann, bob):
+            await house.carrier.status(sid)
+
+
 async def test_a_caller_without_a_number_speaks_for_the_users_for_all_or_hears_busy(
     tmp_path: Path,
 ) -> None:
@@ -229,6 +246,30 @@ async def test_a_caller_whose_user_cannot_be_made_hears_an_apology(tmp_path: Pat
         assert await house.conversations() == []
 
 
+@both_revisions
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"AMIGO_ADMIN_USER_ID": "no-admin"}, "give AMIGO_ADMIN_USER_ID a role that may invite"),
+        ({"AMIGO_NEW_USER_ROLE": "NoSuchRole"}, "does AMIGO_NEW_USER_ROLE exist?"),
+    ],
+)
+async def test_why_no_user_could_be_made_is_explained(
+    tmp_path: Path, revision: Any, change: dict[str, str], advice: str
+) -> None:
+    people = Credentials(role_of={"sandbox-admin": "AdminRole", "no-admin": "DefaultUserRole"})
+    options = SandboxOptions(revision=revision, think_ms=30, credentials=people)
+    async with open_house(tmp_path, options, env=PER_CALLER | change) as house:
+        house.forgiven = frozenset({"users", "5"})
+        result = await house.call(CallPlan())
+        [found] = [
+            one for one in explain(await house.settled(result.call_sid)) if one.rule == "api-error"
+        ]
+
+        assert found.what.startswith("the API failed (create-user refused, status 4")
+        assert advice in found.change
+
+
 # ---------------------------------------------------------------- nobody free
 
 
@@ -243,8 +284,9 @@ async def test_a_call_that_cannot_be_taken_goes_to_the_overflow(tmp_path: Path) 
         assert to_number.root[0].text == "+15550009999"
         assert to_sip.root.findtext("./Dial/Sip") == "sip:a@b.example"
         assert (await house.carrier.voice(new_call_sid(), To=ROME)).busy
+        assert (await house.call(CallPlan(called=PARIS))).outcome == "handed-over"
         await house.carrier.status(sid)
-        assert await house.metric("calls_total", direction="inbound", end_reason="overflow") == 2
+        assert await house.metric("calls_total", direction="inbound", end_reason="overflow") == 3
 
 
 async def test_a_caller_who_waits_is_taken_as_soon_as_a_user_is_free(tmp_path: Path) -> None:
@@ -257,12 +299,43 @@ async def test_a_caller_who_waits_is_taken_as_soon_as_a_user_is_free(tmp_path: P
         assert again.verbs == ["Pause", "Redirect"]
         assert back(again) == back(hold)
 
+        kept = "SELECT call_sid FROM calls"
+        assert store_rows(house.store_path, kept) == [(first,)], "who waits is not refused yet"
         await house.carrier.status(first)
         await house.settled(first)
         taken = await house.carrier.post(back(again), house.carrier.form(second))
 
         assert taken.stream_url
+        assert (await house.record(second))["end_reason"] is None
         await house.carrier.status(second)
+
+
+async def test_the_carrier_says_what_the_settings_and_the_route_have_it_say(tmp_path: Path) -> None:
+    text = f"""
+        ["{BERLIN}"]
+        hold_text = "Bitte bleiben Sie am Apparat."
+        busy_text = "Leider sind alle im Gespräch."
+        say_language = "de-DE"
+    """
+    env = {"GATEWAY_BUSY_WAIT_SECONDS": "30", "GATEWAY_HOLD_TEXT": "Do hold on."}
+    async with open_house(tmp_path, env=env | routes(tmp_path, text)) as house:
+        first, _ = await house.answered()
+        said = []
+        for called in (BERLIN, PARIS):
+            form = house.carrier.form(new_call_sid(), To=called)
+            for path in ("/twilio/voice", "/twilio/voice?waiting_since=1"):
+                answer = await house.carrier.post(path, form)
+                say = answer.root.find("Say")
+                assert say is not None
+                said.append((say.text, say.get("language")))
+
+        assert said == [
+            ("Bitte bleiben Sie am Apparat.", "de-DE"),
+            ("Leider sind alle im Gespräch.", "de-DE"),
+            ("Do hold on.", "en-US"),
+            ("We are sorry, all our lines are busy. Please call again later.", "en-US"),
+        ]
+        await house.carrier.status(first)
 
 
 def back(answer: Any) -> str:
@@ -278,7 +351,10 @@ async def test_who_has_waited_long_enough_is_told_so(tmp_path: Path) -> None:
 
         assert any("hold the line" in note for note in result.notes), result.notes
         assert any("call again later" in note for note in result.notes)
-        assert store_rows(house.store_path, "SELECT call_sid FROM calls") == [(first,)]
+        record = await house.settled(result.call_sid)
+        assert record["end_reason"] == "rejected"
+        assert record["events"][-1]["waited_seconds"] in range(2, 6)
+        assert len(store_rows(house.store_path, "SELECT call_sid FROM calls")) == 2
         await house.carrier.status(first)
 
 

@@ -37,6 +37,31 @@ async def test_a_store_that_cannot_be_opened_is_told_in_one_line(tmp_path: Path)
     assert "cannot open" in said[0]
 
 
+async def test_a_misspelt_variable_stops_the_start_and_names_the_right_one(tmp_path: Path) -> None:
+    async with open_grounds(tmp_path, env={"GATEWAY_BUZY": "1"}) as grounds:
+        process = await Served.start(grounds.folder, grounds.environ)
+        assert await process.exit_status(40.0) == 2
+
+    assert process.log.read_text().startswith("GATEWAY_BUZY: is not a setting; did you mean ")
+
+
+async def test_what_stops_nothing_but_is_hardly_meant_is_a_warning(tmp_path: Path) -> None:
+    env = {
+        "AMIGO_FLAVOUR": "sweet",
+        "GATEWAY_SERVICE_HOST": "10.0.0.1",
+        "GATEWAY_IDENTITY": "per-caller",
+        "GATEWAY_IDENTITY_SECRET": "hush",
+        "AMIGO_ADMIN_USER_ID": "sandbox-admin",
+    }
+    async with open_grounds(tmp_path, env=env) as grounds, grounds.served() as (_, process):
+        await process.ready()
+        ignored = [line["setting"] for line in process.logged("setting.ignored")]
+        weak = [line["setting"] for line in process.logged("setting.weak")]
+
+    assert ignored == ["AMIGO_FLAVOUR"]
+    assert weak == ["GATEWAY_IDENTITY_SECRET"]
+
+
 async def test_without_signature_checks_anybody_may_call_and_the_log_says_so_loudly(
     tmp_path: Path,
 ) -> None:

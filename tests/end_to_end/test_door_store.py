@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import gateway.app
-from gateway.bridge import switchboard
+from gateway.bridge import refusals, switchboard
 from gateway.errors import StoreError
 from gateway.store import CallStore, open_store
 from tests.end_to_end.door_carrier import eventually, new_call_sid
@@ -21,6 +21,7 @@ from tests.end_to_end.door_kit import House, open_house
 from tests.end_to_end.door_order import store_rows
 
 STORE_PATIENCE = switchboard.STORE_PATIENCE
+REFUSED = "SELECT call_sid FROM calls WHERE end_reason = 'rejected'"
 
 
 @contextmanager
@@ -98,7 +99,8 @@ async def test_a_locked_store_makes_new_calls_hear_busy_at_once_and_leaves_nothi
         sid = new_call_sid()
         await eventually_taken(house, sid)
 
-        assert store_rows(house.store_path, "SELECT call_sid FROM calls") == [(sid,)]
+        held = "SELECT call_sid FROM calls WHERE NOT ended"
+        assert store_rows(house.store_path, held) == [(sid,)]
         await house.until(sid, lambda record: record["conversation_id"] is not None)
         assert await creates(house) == 1
         assert await house.metric("calls_total", direction="inbound", end_reason="rejected") >= 3
@@ -208,3 +210,41 @@ async def test_a_gateway_whose_store_does_not_answer_is_alive_but_not_ready(
             assert answer.status == 200
         stores[0].failing = set()
         assert await house.readiness() == (200, [])
+
+
+async def test_a_store_that_hangs_delays_no_refusal_and_a_flood_costs_little(
+    tmp_path: Path,
+    stores: list[FaultyStore],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refusals, "MAX_WRITING", 3)
+    monkeypatch.setattr(refusals, "GIVEN_UP", 0.2)
+    async with open_house(tmp_path, env={"GATEWAY_MAX_CALLS": "1"}) as house:
+        first, _ = await house.answered()
+        stores[0].hanging.add("turn_away")
+        answers = await asyncio.gather(*(house.carrier.voice(new_call_sid()) for _ in range(9)))
+
+        assert all(answer.busy for answer in answers)
+        assert stores[0].asked.count("turn_away") == 3
+        await asyncio.sleep(0.3)
+        stores[0].hanging.clear()
+        stores[0].failing.add("turn_away")
+        assert (await house.carrier.voice(new_call_sid())).busy
+        assert store_rows(house.store_path, REFUSED) == []
+        await house.carrier.status(first)
+
+
+async def test_a_locked_store_says_busy_at_once_and_what_was_refused_is_told_later(
+    tmp_path: Path,
+    hurry: Callable[[], None],
+) -> None:
+    async with open_house(tmp_path) as house:
+        hurry()
+        sid, loop = new_call_sid(), asyncio.get_running_loop()
+        with locked(house.store_path):
+            began = loop.time()
+            assert (await house.carrier.voice(sid)).busy
+            assert loop.time() - began < 10 * switchboard.STORE_PATIENCE
+
+        await eventually(lambda: store_rows(house.store_path, REFUSED) == [(sid,)])
+        assert (await house.record(sid))["events"][0]["why"] == "store-late"

@@ -96,6 +96,33 @@ async def test_an_interaction_is_run_again_where_the_api_can(
             assert "simulation: the API has none in revision 2026-04" in out
 
 
+async def test_what_is_no_interaction_of_the_call_cannot_be_run_again(
+    tmp_path: Path, desk: Desk
+) -> None:
+    async with a_house(tmp_path, allowed=(SOURCE,)) as house:
+        sid = await a_call(house)
+        record = await house.stack.record(sid)
+        status, out, err = await desk.run(house, "rca", sid, "--simulate", "deadbeef")
+
+        assert (status, out) == (2, "")
+        assert err.startswith("--simulate: 'deadbeef' is no interaction of this call; it had ")
+        assert record["turns"][1]["interaction_id"] in err
+
+
+async def test_a_recording_is_told_with_the_time_it_can_be_had(tmp_path: Path, desk: Desk) -> None:
+    async with a_house(tmp_path, allowed=(SOURCE,)) as house:
+        sid = await a_call(house)
+        _, text, _ = await desk.run(house, "rca", sid)
+        _, told, _ = await desk.run(house, "rca", sid, "--json")
+        sources = [
+            one for turn in json.loads(told)["api"]["interactions"] for one in turn["sources"]
+        ]
+        line = next(line for line in text.splitlines() if "caller's voice" in line)
+
+        until = next(one["expires_at"] for one in sources if one["of"] == "caller")
+        assert line.startswith(f"  caller's voice (audio/wav, until {until[:16]}")
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

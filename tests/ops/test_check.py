@@ -352,7 +352,7 @@ async def test_users_per_caller_need_an_admin_who_may_look_users_up(
     nobody = {"AMIGO_ADMIN_USER_ID": await ordinary_user(sandbox)}
     weak = await look(settings_for(tmp_path, sandbox, **PER_CALLER | nobody))
 
-    assert found["identity"].detail.endswith("callers who withhold theirs hear busy")
+    assert found["identity"].detail.endswith("those who withhold who they are hear busy")
     assert found["Amigo users"].verdict == "ok"
     assert weak["Amigo users"].verdict == "fail"
     assert "AMIGO_ADMIN_USER_ID" in weak["Amigo users"].fix
@@ -408,3 +408,55 @@ async def test_every_route_is_looked_at_under_its_number(tmp_path: Path, sandbox
     assert found["+4930111111: Amigo service"].verdict == "fail"
     assert found["+4930222222: Amigo"].verdict == "fail"
     assert "wrong-key" not in str(found)
+
+
+async def test_a_routes_findings_are_told_in_its_own_words(tmp_path: Path, sandbox: str) -> None:
+    (tmp_path / "routes.toml").write_text(
+        f'["+4930111111"]\nservice_id = "{"0" * 24}"\nuser_pool = ["a"]\n'
+    )
+    routes = {"GATEWAY_ROUTES": str(tmp_path / "routes.toml")}
+    settings = settings_for(tmp_path, sandbox, **routes)
+    found = [one async for one in examine(settings)]
+    fixes = {one.fix for one in found if one.subject.startswith("+4930111111: ")}
+
+    assert "for more, set identity=pool and user_pool, or identity=per-caller" in fixes
+    assert "set service_id to one of the organization's services" in fixes
+    assert (
+        "for more, set GATEWAY_IDENTITY=pool and AMIGO_USER_POOL, or GATEWAY_IDENTITY=per-caller"
+        in {one.fix for one in found if one.subject == "identity"}
+    )
+
+
+async def test_where_calls_overflow_to_is_told_and_circles_are_warned_of(
+    tmp_path: Path, sandbox: str
+) -> None:
+    (tmp_path / "routes.toml").write_text(
+        '["+4930111111"]\noverflow = "+4930222222"\n'
+        '["+4930222222"]\noverflow = "sip:desk@example.org"\n'
+        f'[default]\noverflow = "{NUMBER}"\n'
+    )
+    settings = settings_for(tmp_path, sandbox, GATEWAY_ROUTES=str(tmp_path / "routes.toml"))
+    found, named = await look(settings), await look(settings, NUMBER)
+
+    assert found["+4930111111: overflow"].verdict == "warn"
+    assert "passed around" in found["+4930111111: overflow"].detail
+    assert found["+4930222222: overflow"].detail == (
+        "calls that cannot be taken go to sip:desk@example.org"
+    )
+    assert [one["default: overflow"].verdict for one in (found, named)] == ["ok", "warn"]
+
+
+async def test_a_variable_that_means_nothing_is_a_warning(
+    tmp_path: Path,
+    sandbox: str,
+    set_environment: SetEnvironment,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    set_environment(environment(tmp_path, sandbox) | {"GATEWAY_FLAVOUR": "1"})
+
+    assert await asyncio.to_thread(main, ["check"]) == 0
+    assert "warn  GATEWAY_FLAVOUR: is not a setting and has no effect" in capsys.readouterr().out
+
+    set_environment({"GATEWAY_BUZY": "1"})
+    assert await asyncio.to_thread(main, ["check"]) == 2
+    assert "GATEWAY_BUZY: is not a setting; did you mean GATEWAY_BUSY" in capsys.readouterr().err

@@ -35,6 +35,18 @@ def test_every_setting_is_listed_with_value_and_source(
     assert "hush" not in output
 
 
+def test_a_variable_that_means_nothing_is_told_beside_the_table(
+    set_environment: SetEnvironment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_environment({"AMIGO_FLAVOUR": "hush"})
+
+    assert main(["config", "--json"]) == 0
+    printed = capsys.readouterr()
+
+    assert printed.err == "warning: AMIGO_FLAVOUR: is not a setting and has no effect\n"
+    assert "AMIGO_FLAVOUR" not in printed.out
+
+
 def test_the_table_has_a_line_for_each_setting(
     set_environment: SetEnvironment, capsys: pytest.CaptureFixture[str]
 ) -> None:

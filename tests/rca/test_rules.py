@@ -49,6 +49,7 @@ def event(kind: str, **facts: Any) -> dict[str, Any]:
 BROKEN: dict[str, dict[str, Any]] = {
     "no-media": record(end_reason="no-media"),
     "api-error": record(end_reason="api-error"),
+    "refused": record(end_reason="rejected", events=[event("refused", why="no-user")]),
     "user-busy": record(end_reason="rejected"),
     "silence": record(end_reason="silence"),
     "replica-lost": record(end_reason="replica-lost"),
@@ -92,6 +93,32 @@ def test_a_wait_at_its_bound_is_fine(slow: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        ({"why": "no-user"}, "the call was refused: every user it could speak for"),
+        ({"why": "withheld"}, "the call was refused: who calls was withheld"),
+        ({"why": "capacity"}, "the call was refused: the gateway held as many"),
+        (
+            {"why": "draining", "handed_to": "sip:a@b"},
+            "the call was handed to sip:a@b: the gateway",
+        ),
+        ({"why": "no-route"}, "the call was refused: nobody answers the number"),
+        (
+            {"why": "no-user", "waited_seconds": 60},
+            "the call was refused after 60 s on hold: every",
+        ),
+        ({"why": "store-late"}, "the call was refused: the store did not answer"),
+        ({"why": "a later version's"}, "the call was refused: a later version's"),
+    ],
+)
+def test_a_refused_call_says_why_and_who_got_it(facts: dict[str, Any], what: str) -> None:
+    finding = told(record(end_reason="rejected", events=[event("refused", **facts)]))["refused"]
+
+    assert finding.what.startswith(what)
+    assert finding.change
+
+
+@pytest.mark.parametrize(
     ("status", "advice"),
     [(401, "key"), (429, "rate limit"), (500, "support"), (None, "reachable"), (415, "REVISION")],
 )
@@ -101,6 +128,27 @@ def test_an_api_error_says_what_its_status_asks_for(status: int | None, advice: 
 
     assert finding.at == failed["at"]
     assert advice in finding.change
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "advice"),
+    [
+        ("create-user", 403, "AMIGO_ADMIN_USER_ID"),
+        ("users", 403, "AMIGO_ADMIN_USER_ID"),
+        ("create-user", 404, "AMIGO_NEW_USER_ROLE"),
+        ("create", 403, "permissions the README names"),
+        ("sign-in", 429, "signed in"),
+        (None, 403, "permissions the README names"),
+    ],
+)
+def test_an_api_error_names_the_operation_and_its_own_cure(
+    operation: str | None, status: int, advice: str
+) -> None:
+    failed = event("turn-failed", how="refused", status=status, operation=operation)
+    finding = told(record(end_reason="api-error", events=[failed]))["api-error"]
+
+    assert advice in finding.change
+    assert (operation or "(refused") in finding.what
 
 
 def test_a_finding_of_a_turn_has_the_time_the_api_noted() -> None:

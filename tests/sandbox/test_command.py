@@ -28,7 +28,8 @@ def test_env_prints_the_export_lines_and_exits():
 
     assert done.returncode == 0
     assert done.stdout.splitlines()[0] == "export AMIGO_BASE_URL=http://127.0.0.1:8123"
-    assert len(done.stdout.splitlines()) == 6
+    assert len(done.stdout.splitlines()) == 7
+    assert done.stdout.splitlines()[-1] == "export AMIGO_ADMIN_USER_ID=sandbox-admin"
 
 
 def test_wrong_faults_are_each_named_with_exit_status_2():

@@ -31,6 +31,7 @@ def test_the_defaults_are_those_of_the_contract():
         "export AMIGO_API_KEY_ID=sandbox-key-id",
         "export AMIGO_USER_ID=sandbox-caller",
         "export AMIGO_SERVICE_ID=5a9db0c55a9db0c55a9db0c5",
+        "export AMIGO_ADMIN_USER_ID=sandbox-admin",
     ]
 
 

@@ -63,6 +63,38 @@ def test_each_mistake_is_named_by_its_place(old, new, complaint):
     assert "pizza.toml" in str(caught.value)
 
 
+def test_every_mistake_is_named_at_once():
+    wrong = EXAMPLE.replace('start = "order"', 'start = "nowhere"', 1)
+    wrong = wrong.replace("anything = true", "anythink = true", 1)
+    wrong = wrong.replace("See you at {time}", "See you at {place}", 1)
+    wrong = wrong.replace('name = "pizza line"', "", 1)
+    with pytest.raises(ConfigError) as caught:
+        read_script(wrong, "pizza.toml")
+
+    told = [problem.problem for problem in caught.value.problems]
+    assert [line.split(":")[0] for line in told] == [
+        "name",
+        "states.order.exits.0.anythink",
+        "start",
+        "states.done",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "states = 3\nslots = [1]\nkeys = 2", "[states]\na = 1\n[slots]\nb = 1"]
+)
+def test_what_cannot_be_read_at_all_is_told_without_more(text):
+    with pytest.raises(ConfigError, match=r"start: field required|states.a"):
+        read_script(text, "pizza.toml")
+
+
+def test_a_slot_that_is_wrong_is_blamed_once():
+    with pytest.raises(ConfigError) as caught:
+        read_script(EXAMPLE.replace('kind = "text"', 'kind = "prose"', 1), "pizza.toml")
+
+    assert len(caught.value.problems) == 1
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"--script: cannot read .*nowhere.toml"):
         load_script(tmp_path / "nowhere.toml")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.settings import OPTIONS, Needs, load_settings
+from gateway.settings import OPTIONS, Needs, load_settings, read_settings
 
 COMPLETE = {
     "AMIGO_ORGANIZATION_ID": "org",
@@ -60,6 +60,10 @@ def in_toml(tmp_path: Path, text: str) -> list[str]:
         ("GATEWAY_PUBLIC_URL", "wss://gateway.example", "is not a web address"),
         ("GATEWAY_STORE_URL", "postgres://db", "expected sqlite:///PATH"),
         ("GATEWAY_STORE_URL", "sqlite:///", "names no file"),
+        ("GATEWAY_SAY_LANGUAGE", "German!", "'German!' is not a language; expected a tag such as"),
+        ("GATEWAY_HOLD_TEXT", "   ", "'' is empty; say something"),
+        ("GATEWAY_BUSY_TEXT", "a\nb", "must not contain line ends"),
+        ("GATEWAY_LOST_TEXT", "x" * 4097, "has 4097 characters; the carrier says at most 4096"),
         ("GATEWAY_PLAYBACK__MESSAGE_MS", "110", "'110' is not a multiple of 20"),
         ("GATEWAY_SILENCE__PROMPTS", "-1", "'-1' is too small; the least is 0"),
         ("LOG_LEVEL", "loud", "'loud' is unknown; expected 'debug', 'info'"),
@@ -121,8 +125,13 @@ def test_a_kubernetes_service_link_is_recognised() -> None:
         "GATEWAY_SERVICE_PORT_HTTP": "80",
         "GATEWAY_PORT_80_TCP": "tcp://10.0.0.1:80",
         "GATEWAY_PORT_80_TCP_ADDR": "10.0.0.1",
+        "GATEWAY_METRICS_SERVICE_HOST": "10.0.0.2",
+        "GATEWAY_POOL_PORT": "tcp://10.0.0.2:80",
+        "AMIGO_SERVICE_HOST": "10.0.0.3",
+        "AMIGO_PORT": "tcp://10.0.0.3:80",
     }
-    load_settings(environ=links, dotenv=None)
+
+    assert read_settings(environ=links, dotenv=None).ignored == ()
 
     (line,) = problems(links | {"GATEWAY_PORT": "tcp://10.0.0.1:80"})
 
@@ -155,10 +164,11 @@ def test_toml_types_are_held_to(tmp_path: Path) -> None:
         ("GATEWAY_STORE", "GATEWAY_STORE_URL"),
         ("AMIGO_SERVICE", "AMIGO_SERVICE_ID"),
         ("TWILIO_AUTH_TOKENS", "TWILIO_AUTH_TOKEN"),
-        ("GATEWAY_PORT_FILE", "GATEWAY_PORT"),
+        ("GATEWAY_BUZY", "GATEWAY_BUSY_WAIT_SECONDS"),
+        ("GATEWAY_PROT", "GATEWAY_PORT"),
+        ("AMIGO_VERSION", "AMIGO_VERSION_SET"),
         ("GATEWAY_TURN_TAKING__END_SILENCE", "GATEWAY_TURN_TAKING__END_SILENCE_MS"),
         ("GATEWAY_BARGEIN__ENABLED", "GATEWAY_BARGE_IN__ENABLED"),
-        ("GATEWAY_SILENCE__ANYTHING_AT_ALL", "GATEWAY_SILENCE__"),
     ],
 )
 def test_a_misspelt_variable_names_its_nearest(variable: str, nearest: str) -> None:
@@ -168,10 +178,42 @@ def test_a_misspelt_variable_names_its_nearest(variable: str, nearest: str) -> N
 
 
 @pytest.mark.parametrize(
-    "variable", ["TWILIO_PHONE_NUMBER", "TWILIO_API_SECRET", "PORT", "AMIGO_THEME", "SILENCE__X"]
+    ("variable", "said"),
+    [
+        ("GATEWAY_PORT_FILE", "is not a setting; GATEWAY_PORT is no secret and comes from no file"),
+        ("GATEWAY_SILENCE__ANYTHING_AT_ALL", "is not a setting; [silence] has prompt_after_ms, "),
+        ("GATEWAY_MANNER__TONE", "is not a setting"),
+    ],
+)
+def test_an_unknown_variable_that_is_surely_meant_for_us_is_wrong(variable: str, said: str) -> None:
+    (line,) = problems({variable: "1"})
+
+    assert line.startswith(f"{variable}: {said}")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AMIGO_THEME",
+        "AMIGO_OPENAPI",
+        "AMIGO_API_KEY_BERLIN",
+        "GATEWAY_INTERFACE",
+        "GATEWAY_HOST_IP",
+    ],
+)
+def test_a_variable_with_our_prefix_that_means_nothing_is_told_and_stops_nothing(
+    variable: str,
+) -> None:
+    read = read_settings(environ={variable: "1", "PORT": "2"}, dotenv=None)
+
+    assert [str(one) for one in read.ignored] == [f"{variable}: is not a setting and has no effect"]
+
+
+@pytest.mark.parametrize(
+    "variable", ["TWILIO_PHONE_NUMBER", "TWILIO_API_SECRET", "PORT", "SILENCE__X", "GATEWAY"]
 )
 def test_variables_of_others_are_left_alone(variable: str) -> None:
-    load_settings(environ={variable: "1"}, dotenv=None)
+    assert read_settings(environ={variable: "1"}, dotenv=None).ignored == ()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +223,6 @@ def test_variables_of_others_are_left_alone(variable: str) -> None:
         ("GATEWAY_PORT = 1", "GATEWAY_PORT", "gateway_port"),
         ("[turn_taking]\nend_silence = 1", "turn_taking.end_silence", "turn_taking.end_silence_ms"),
         ("[turntaking]\nend_silence_ms = 1", "turntaking", "turn_taking"),
-        ("entirely_foreign = 1", "entirely_foreign", ""),
     ],
 )
 def test_an_unknown_key_names_its_nearest(
@@ -190,6 +231,23 @@ def test_an_unknown_key_names_its_nearest(
     (line,) = in_toml(tmp_path, text)
 
     assert line.startswith(f"{key}: is not a setting; did you mean {nearest}")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("entirely_foreign = 1", "entirely_foreign: is not a setting"),
+        (
+            "[silence]\nfoo = 1",
+            "silence.foo: is not a setting; [silence] has prompt_after_ms, prompts",
+        ),
+    ],
+)
+def test_nothing_far_fetched_is_suggested(tmp_path: Path, text: str, line: str) -> None:
+    (said,) = in_toml(tmp_path, text)
+
+    assert said.startswith(line)
+    assert "did you mean" not in said
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_route_to_another_organization_inherits_nothing_of_the_first(tmp_path:
         "+4930111111.api_key_env: is required: key that signs in",
         "+4930111111.api_key_id: is required: id of that key",
         "+4930111111.service_id: is required: service that answers (24 hex digits)",
-        "+4930111111.user_id: is required: GATEWAY_IDENTITY is fixed",
+        "+4930111111.user_id: is required: identity is fixed",
     ]
 
 
@@ -109,7 +109,30 @@ def test_numbers_without_a_route_go_to_the_settings_own_service(
             '[default]\nservise_id = "a"\n',
             "default.servise_id: is not a setting of a route; did you",
         ),
-        ("[default]\nport = 1\n", "default.port: is not a setting of a route; did you mean"),
+        (
+            "[default]\nport = 1\n",
+            "default.port: is not a setting of a route but of all calls: GATEWAY_PORT",
+        ),
+        (
+            "[default]\ncolour = 1\n",
+            "default.colour: is not a setting of a route; a route has orga",
+        ),
+        (
+            '[default]\napi_key = "hush"\n',
+            "default.api_key: no secret stands in this file; api_key_env names the variable",
+        ),
+        (
+            '[default]\nidentity_secret = "hush"\n',
+            "default.identity_secret: no secret stands in this file; identity_secret_env names",
+        ),
+        (
+            '["+4930111111"]\noverflow = "+4930111111"\n',
+            "+4930111111.overflow: '+4930111111' is this very number: a caller would be passed on",
+        ),
+        (
+            '["sip:a@b.example"]\noverflow = "sip:a@B.example"\n',
+            "sip:a@b.example.overflow: 'sip:a@B.example' is this very number",
+        ),
         (
             '[default]\nservice_id = "x"\n',
             "default.service_id: 'x' is not a service id; expected 24",
@@ -138,7 +161,7 @@ def test_numbers_without_a_route_go_to_the_settings_own_service(
         ('[default]\nservice = "a"\nservice_id = "b"\n', "default.service_id: is given twice"),
         (
             '[default]\nidentity = "pool"\n',
-            "default.user_pool: is required: GATEWAY_IDENTITY is pool",
+            "default.user_pool: is required: identity is pool",
         ),
     ],
 )
@@ -163,11 +186,14 @@ def test_a_key_may_come_from_a_file(tmp_path: Path) -> None:
 
 
 def test_a_variable_a_route_names_is_not_taken_for_a_misspelt_setting(tmp_path: Path) -> None:
-    text = '[default]\napi_key_env = "AMIGO_API_KEY_2"\napi_key_id = "i"\n'
+    path = tmp_path / "routes.toml"
+    path.write_text('[default]\napi_key_env = "GATEWAY_STORE"\napi_key_id_env = "AMIGO_X"\n')
+    given = {"GATEWAY_ROUTES": str(path), "GATEWAY_STORE": "a key", "AMIGO_X": "id"}
+    environ = {**COMPLETE, **given}
 
-    load(tmp_path, text, AMIGO_API_KEY_2="two")
-    with pytest.raises(ConfigError, match="AMIGO_API_KEY_3: is not a setting"):
-        load(tmp_path, text, AMIGO_API_KEY_2="two", AMIGO_API_KEY_3="three")
+    assert read_settings(environ=environ, dotenv=None).ignored == ()
+    with pytest.raises(ConfigError, match="GATEWAY_STORES: is not a setting"):
+        load_settings(environ=environ | {"GATEWAY_STORES": "x"}, dotenv=None)
 
 
 def test_what_is_wrong_for_all_calls_is_told_once(tmp_path: Path) -> None:

@@ -312,8 +312,10 @@ async def test_verbs_of_the_carrier_are_followed_and_noted():
 
     assert [path for path, _ in board.requests][1:3] == ["/twilio/other", "/twilio/done"]
     assert board.posted("/twilio/done")[0]["DialCallStatus"] == "completed"
-    assert result.notes == ("the carrier says: Hello", "dialled 1 target(s)")
-    assert result.problems == ("the gateway opened no media stream",)
+    assert result.notes == ("the carrier says: Hello", "handed over to +15550009999")
+    assert result.outcome == "handed-over"
+    (problem,) = result.problems
+    assert problem.startswith("handed over to +15550009999")
 
 
 async def test_a_get_action_is_signed_with_its_query():

@@ -25,7 +25,14 @@ from gateway.simulator.caller import Said
 from gateway.simulator.plan import Echo, Utterance
 from gateway.simulator.record import Record, RecordedTurn
 from gateway.simulator.speech import recordings
-from tests.simulator.switchboard import ACCOUNT, AUTH_TOKEN, PUBLIC, Switchboard, switchboard
+from tests.simulator.switchboard import (
+    ACCOUNT,
+    ANSWER,
+    AUTH_TOKEN,
+    PUBLIC,
+    Switchboard,
+    switchboard,
+)
 from tests.simulator.test_report import RESULT
 
 FOREIGN = ("AMIGO_", "TWILIO_", "GATEWAY_", "LOG_")
@@ -197,6 +204,26 @@ async def test_a_broken_rule_fails_the_command_and_is_named(call):
 
     assert status == 1
     assert "problem: the gateway opened no media stream" in out
+
+
+async def test_a_call_that_is_passed_on_says_to_whom_and_fails(call):
+    document = "<Response><Dial>+15550009999</Dial><Hangup/></Response>"
+    async with switchboard(voice=document) as board:
+        status, out, err = await call(board)
+
+    assert status == 1
+    assert "problem: handed over to +15550009999: the gateway did not take the call itself" in out
+    assert "call handed over to +15550009999" in err
+
+
+async def test_the_time_on_hold_counts_from_the_dialling(call):
+    hold = f"<Response><Say>Hold on.</Say><Pause length='1'/><Redirect>{PUBLIC}/twilio/again</Redirect></Response>"
+    async with switchboard(voice=hold, again=ANSWER) as board:
+        _, _, err = await call(board, "--hang-up-after", "0.6")
+
+    lines = err.splitlines()
+    assert any(line.startswith("+00:00.") and "pauses 1 s" in line for line in lines), lines
+    assert any(line.startswith(" 00:00.") and "the caller hung up" in line for line in lines), lines
 
 
 async def test_the_rest_interface_is_played_where_the_gateway_was_told_to_look(call, monkeypatch):

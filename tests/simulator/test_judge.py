@@ -174,6 +174,42 @@ def test_a_clear_with_nothing_playing_is_noted_unless_it_crossed_the_end(court):
     assert court.broken == ["S18"]
 
 
+def test_a_clear_that_settles_an_interruption_may_find_nothing_left_to_clear(court):
+    court.pass_time(0, 1000, voiced=False, playing=True)  # a phrase that fills the wait
+    court.pass_time(1000, 2400, voiced=False, playing=False)
+    court.judge.caller_begins(2400, interrupting=False)
+    court.pass_time(2400, 2900, voiced=True, playing=False)
+    court.hear(Clear(), 2900, playing=False)
+
+    assert court.broken == []
+
+
+def test_only_one_clear_settles_it(court):
+    court.pass_time(0, 1000, voiced=False, playing=True)
+    court.judge.caller_begins(1400, interrupting=False)
+    court.pass_time(1400, 1900, voiced=True, playing=False)
+    court.hear(Clear(), 1900, playing=False)
+    court.hear(Clear(), 1940, playing=False)
+
+    assert court.broken == ["S18"]
+
+
+@pytest.mark.parametrize(
+    ("speaks_from", "cleared_at"),
+    [(None, 2000), (1200, 2600), (4100, 4600)],
+    ids=["nobody speaks", "the caller has long stopped", "we have long been silent"],
+)
+def test_an_idle_clear_that_settles_nothing_is_noted(court, speaks_from, cleared_at):
+    court.pass_time(0, 1000, voiced=False, playing=True)
+    if speaks_from is not None:
+        court.judge.caller_begins(speaks_from, interrupting=False)
+        court.pass_time(speaks_from, speaks_from + 200, voiced=True, playing=False)
+        court.pass_time(speaks_from + 200, cleared_at, voiced=False, playing=False)
+    court.hear(Clear(), cleared_at, playing=False)
+
+    assert court.broken == ["S18"]
+
+
 def test_one_interruption_is_answered_by_one_clear(court):
     court.judge.caller_begins(0, interrupting=True)
     court.pass_time(0, 400, voiced=True, playing=True)

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.simulator.caller import Said
 from gateway.simulator.plan import Keys, Utterance
-from gateway.simulator.record import Record, RecordedTurn
+from gateway.simulator.record import Phrase, Record, RecordedTurn
 from gateway.simulator.result import record_complaints
 from tests.simulator.test_report import RESULT
 
@@ -123,6 +123,33 @@ def test_a_key_that_is_not_the_recorded_rating_wants_its_answer(rating):
     silent = replace(GOOD, turns=(GREETING, VOICE), rating=rating)
 
     (found,) = complaints_about(silent, SPOKEN, RATED)
+
+    assert "1 of 2 items" in found
+
+
+ASKED = Phrase(at_ms=8000, name="rate")
+
+
+@pytest.mark.parametrize("pressed", [RATED, replace(RATED, item=Keys("74"))])
+def test_keys_after_the_question_for_a_rating_want_no_answer_either(pressed):
+    rated = replace(GOOD, turns=(GREETING, VOICE), rating=4, phrases=(ASKED,))
+
+    assert complaints_about(rated, SPOKEN, pressed) == []
+
+
+def test_a_key_that_is_no_rating_is_told_as_that():
+    unrated = replace(GOOD, turns=(GREETING, VOICE), phrases=(ASKED,))
+    wrong = replace(RATED, item=Keys("7"))
+
+    assert complaints_about(unrated, SPOKEN, wrong) == [
+        "7 is no rating: that is one key from 1 to 5"
+    ]
+
+
+def test_keys_before_the_question_are_no_rating():
+    asked_later = replace(GOOD, turns=(GREETING, VOICE), phrases=(replace(ASKED, at_ms=9500),))
+
+    (found,) = complaints_about(asked_later, SPOKEN, RATED)
 
     assert "1 of 2 items" in found
 

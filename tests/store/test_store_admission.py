@@ -40,6 +40,37 @@ async def test_with_every_user_on_a_call_nothing_is_stored(store: CallStore) -> 
     assert await store.get(CallSid("CA2")) is None
 
 
+OVER = {"call_sid": "CA2", "status": "failed", "end_reason": "rejected"}
+
+
+async def test_a_call_turned_away_is_over_owes_nothing_and_may_be_admitted_later(
+    store: CallStore, clock: JumpClock
+) -> None:
+    await store.admit(new_call("CA1", ("u1",)))
+    refused = new_call("CA2", ("u1",), token_digest="", answer="", record=OVER)
+    for _ in range(2):
+        assert await store.admit(new_call("CA2", ("u1",))) == NoUserFree()
+        await store.turn_away(refused)
+    call = await stored(store, "CA2")
+
+    assert (call.turned_away, call.ended, call.status, call.user_id) == (True, True, "failed", "")
+    assert call.record == OVER
+    assert [one.call_sid for one in await store.orphans(clock.time + 99, "another")] == ["CA1"]
+    assert await store.admit(new_call("CA2", ("u2",))) == leased("u2")
+    call = await stored(store, "CA2")
+    assert (call.turned_away, call.ended, call.status) == (False, False, "ringing")
+    records, _ = await store.calls(9)
+    assert [one["call_sid"] for one in records] == ["CA2", "CA1"]
+
+
+async def test_a_call_that_was_taken_is_not_turned_away(store: CallStore) -> None:
+    await store.admit(new_call("CA2", ("u1",)))
+    await store.turn_away(new_call("CA2", (), token_digest="", answer="", record=OVER))
+
+    call = await stored(store, "CA2")
+    assert (call.turned_away, call.ended, call.record["status"]) == (False, False, "ringing")
+
+
 async def test_no_candidates_means_no_user(store: CallStore) -> None:
     assert await store.admit(new_call("CA1", ())) == NoUserFree()
 

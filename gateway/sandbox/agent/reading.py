@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,7 @@ from gateway.sandbox.agent.talk import PLACE
 
 OPTION: Final = "--script"
 _LONGEST_FILE: Final = 1_000_000
+_TableT = TypeVar("_TableT", bound=BaseModel)
 
 
 def load_script(path: Path | None) -> Script:
@@ -51,16 +52,14 @@ def read_script(text: str, name: str) -> Script:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([BadSetting(f"{OPTION} {name}", f"is not TOML: {error}")]) from error
+    problems = []
     try:
         script = _ScriptTable.model_validate(table).value()
     except ValidationError as error:
-        raise ConfigError(
-            [
-                BadSetting(f"{OPTION} {name}", _complaint(item))
-                for item in error.errors(include_url=False)
-            ]
-        ) from None
-    if problems := [*loose_ends(script)]:
+        problems = [_complaint(item) for item in error.errors(include_url=False)]
+        script = _readable(table)
+    problems += loose_ends(script)
+    if problems:
         raise ConfigError([BadSetting(f"{OPTION} {name}", problem) for problem in problems])
     return script
 
@@ -78,7 +77,7 @@ def loose_ends(script: Script) -> Iterator[str]:
     farewell = script.states.get(script.goodbye)
     if farewell is not None and not farewell.terminal:
         yield f"states.{farewell.name}: the state of a goodbye must be terminal"
-    if script.keys is not None and _kind(script, script.keys.slot) != "digits":
+    if script.keys is not None and not _is_kind(script, script.keys.slot, "digits"):
         yield f"keys.slot: {script.keys.slot!r} is not a slot of kind digits"
     for state in script.states.values():
         yield from _loose_state(script, state)
@@ -94,7 +93,7 @@ def _loose_state(script: Script, state: State) -> Iterator[str]:
         here = f"{place}.exits.{number}"
         if way.next not in script.states:
             yield f"{here}.next: there is no state {way.next!r}"
-        if way.put and _kind(script, way.put) != "text":
+        if way.put and not _is_kind(script, way.put, "text"):
             yield f"{here}.put: {way.put!r} is not a slot of kind text"
         named = (*way.fresh, *way.filled, *way.lacks, *way.marks, *way.clears)
         yield from _unknown_slots(script, here, named)
@@ -113,8 +112,71 @@ def _unknown_slots(script: Script, place: str, names: Iterable[str]) -> Iterator
             yield f"{place}: there is no slot {name!r}"
 
 
-def _kind(script: Script, slot: str) -> str:
-    return script.slots[slot].kind if slot in script.slots else ""
+def _is_kind(script: Script, slot: str, kind: SlotKind) -> bool:
+    return slot in script.slots and script.slots[slot].kind in {kind, _UNKNOWN_KIND}
+
+
+# ---------------------------------------------------------------- a file with faults
+
+
+def _readable(table: Mapping[str, Any]) -> Script:
+    """What can be read of it, so that names that lead nowhere are told together with its faults.
+
+    A part that cannot be read keeps its name and breaks no rule of its own.
+    """
+    slots = {
+        name: Slot(name=name, **dict(slot))
+        if slot
+        else Slot(name=name, kind=_UNKNOWN_KIND, about="")
+        for name, slot in _parts(table, "slots", _SlotTable)
+    }
+    states = {
+        name: state.value(name) if state else _unknown_state(name)
+        for name, state in _parts(table, "states", _StateTable)
+    }
+    states[""] = _unknown_state("")  # for the names that are missing
+    keys = _part(table.get("keys"), _KeysTable)
+    return Script(
+        name="",
+        role="",
+        start=_name(table.get("start")),
+        goodbye=_name(table.get("goodbye")),
+        states=states,
+        slots=slots,
+        words=Words(),
+        help=(),
+        filler="",
+        still_there="",
+        noted="",
+        keys=Keys(slot=keys.slot, say=_lines(keys.say)) if keys else None,
+    )
+
+
+_UNKNOWN_KIND: Final[Any] = ""
+"""Kind of a slot whose table is wrong: it may be any."""
+
+
+def _unknown_state(name: str) -> State:
+    return State(name=name, objective="", action="", ask=(), terminal=True)
+
+
+def _name(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _parts(
+    table: Mapping[str, Any], key: str, model: type[_TableT]
+) -> Iterator[tuple[str, _TableT | None]]:
+    found = table.get(key)
+    for name, value in found.items() if isinstance(found, dict) else ():
+        yield name, _part(value, model)
+
+
+def _part(value: object, model: type[_TableT]) -> _TableT | None:
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return None
 
 
 # ---------------------------------------------------------------- the file's tables
