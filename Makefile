@@ -30,6 +30,7 @@ bench: setup
 	$(BIN)/python -m benchmarks
 
 setup: $(VENV)/.ready
+	@tools/redis-server.sh
 
 # The stamp is newer than what it was made from, so a second run does nothing.
 $(VENV)/.ready: pyproject.toml locks/dev.txt tools/setup.sh

@@ -75,6 +75,7 @@ async def run_gateway(
     metrics, replica = Metrics(), make_replica()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
+        await _warn_of_risks(store)
         clients = await _clients(settings, clock, metrics, stack)
         rest = await stack.enter_async_context(
             TwilioRest(
@@ -219,6 +220,18 @@ def _warn_of_no_effect(settings: Settings) -> None:
             level=logging.WARNING,
             setting="GATEWAY_RECONNECT_SECONDS",
             meaning="callers of a lost process are not re-connected yet; their conversation is finished",
+        )
+
+
+async def _warn_of_risks(store: CallStore) -> None:
+    """A store that takes every change may still lose it: say so before the first call."""
+    for risk in await store.risks():
+        fact(
+            _log,
+            "store.at-risk",
+            level=logging.WARNING,
+            meaning=risk.what,
+            remedy=risk.remedy,
         )
 
 

@@ -88,7 +88,7 @@ async def examine(
 ) -> AsyncGenerator[Finding, None]:
     """Yield findings as they are made; nothing raises."""
     from gateway.clock import SystemClock
-    from gateway.store import open_store
+    from gateway.store import open_store, store_place
 
     clock = SystemClock()
     for finding in _settings(settings):
@@ -97,7 +97,10 @@ async def examine(
         async with open_store(settings.gateway_store_url, clock) as store:
             # A change, made durable: the only proof that there is room and permission for one.
             await store.remember("last-check", str(clock.wall()))
-            yield Finding("store", "ok", f"{settings.gateway_store_url} takes changes")
+            place = store_place(settings.gateway_store_url)
+            yield Finding("store", "ok", f"{place} takes changes")
+            for risk in await store.risks():
+                yield Finding("store's memory", "warn", risk.what, risk.remedy)
             async for finding in examine_answering(settings, store, clock, number):
                 yield finding
     except StoreError as error:

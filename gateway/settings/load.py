@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 DOTENV: Final = Path(".env")
 MASK: Final = "********"
-CREDENTIALS: Final = re.compile("//[^/@]*@")
-"""User name and password in an address: they must not be repeated in a message."""
+CREDENTIALS: Final = re.compile("(?<=:)(//)?.*@")
+"""User name and password in an address, even a misspelt one: they are never shown."""
 SOURCE: Final = Origin.ROUTES.value
 LONGEST_SHOWN: Final = 80
 """Characters of a wrong value that a message repeats."""
@@ -219,7 +219,13 @@ def shown(option: Option, value: object) -> object:
             value = str(value)
         case float() if value.is_integer():
             value = int(value)
+        case str() if "://" in value:
+            value = _without_credentials(value)
     return value
+
+
+def _without_credentials(text: str) -> str:
+    return CREDENTIALS.sub(r"\1***@", text)
 
 
 def _own_entry(text: RouteText, route: Route, option: Option) -> Entry:
@@ -275,7 +281,7 @@ def _problem(given: Given, detail: ErrorDetails) -> BadSetting:
 
 def _excerpt(value: object) -> str:
     """A wrong value, fit for a message."""
-    text = CREDENTIALS.sub("//***@", repr(value))
+    text = _without_credentials(repr(value))
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "..."
 
 

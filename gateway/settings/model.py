@@ -39,6 +39,7 @@ from gateway.settings.values import (
     WebAddress,
     Word,
 )
+from gateway.store import RedisPlace, store_place
 
 DEFAULT_ROUTE: Final = "default"
 SHORTEST_SECRET: Final = 16
@@ -220,7 +221,8 @@ class Settings(_Table):
         8080, ge=0, le=65_535, description="port to bind; 0 takes a free one"
     )
     gateway_store_url: StoreUrl = Field(
-        "sqlite:///voice-gateway.db", description="where calls are kept, sqlite:///PATH"
+        "sqlite:///voice-gateway.db",
+        description="where calls are kept: sqlite:///PATH, or redis://HOST:PORT/DATABASE (rediss: TLS) for several gateways",
     )
     gateway_admin_token: OptionalSecret = Field(
         None, repr=False, description="bearer token of /v1/*; unset: only this machine may ask"
@@ -297,7 +299,11 @@ class Settings(_Table):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value of this tree, for the log's last net."""
-        one = (self.amigo_api_key, self.gateway_admin_token, self.gateway_identity_secret)
+        place = store_place(self.gateway_store_url)
+        one = (
+            *(self.amigo_api_key, self.gateway_admin_token, self.gateway_identity_secret),
+            place.password if isinstance(place, RedisPlace) else None,
+        )
         many = (*self.twilio_auth_token, *self.twilio_signature_keys)
         theirs = (secret for route in self.routes for secret in route.settings.secrets())
         return tuple({secret for secret in (*one, *many, *theirs) if secret})

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from audio.vad import model_installed
 from gateway.call.commands import Phrase
-from gateway.store import store_path
+from gateway.store import store_place
 
 LONGEST_SPOKEN: Final = 4096
 """Characters in one text that Twilio speaks."""
@@ -29,7 +29,8 @@ class Mark(Enum):
     SECRET = "secret"  # noqa: S105 - the mark, not one
     """Never printed, never read from TOML; may come from a file named by VAR_FILE."""
     FROM_FILE = "from-file"
-    """Not secret, but may come from a file named by VAR_FILE as well: it travels with a secret."""
+    """Not secret, but may come from a file named by VAR_FILE as well: it travels with a secret,
+    or holds one that is masked wherever the value is shown."""
 
 
 def is_loopback_name(host: str) -> bool:
@@ -139,7 +140,7 @@ def _query(value: object) -> object:
 
 
 def _store(value: str) -> str:
-    store_path(value)
+    store_place(value)
     return value
 
 
@@ -219,7 +220,7 @@ Language = Annotated[str, AfterValidator(_language)]
 PublicAddress = Annotated[str, AfterValidator(_public_address)]
 ServiceId = Annotated[str, AfterValidator(_service_id)]
 AccountSid = Annotated[str, AfterValidator(_account_sid)]
-StoreUrl = Annotated[str, AfterValidator(_store)]
+StoreUrl = Annotated[str, AfterValidator(_store), Mark.FROM_FILE]
 UserPool = Annotated[tuple[Word, ...], BeforeValidator(_comma_list), AfterValidator(_no_twins)]
 PhraseNames = Annotated[
     tuple[Word, ...], BeforeValidator(_comma_list), AfterValidator(_known_phrases)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.errors import StoreError
+from gateway.store.place import RedisPlace, store_path, store_place
 from gateway.store.port import (
     HEARTBEAT_TTL,
     SETTLED_STATES,
@@ -15,6 +15,7 @@ from gateway.store.port import (
     Known,
     NewCall,
     NoUserFree,
+    Risk,
     StoredCall,
 )
 from gateway.store.replica import make_replica, proven_dead
@@ -32,28 +33,15 @@ __all__ = [
     "Known",
     "NewCall",
     "NoUserFree",
+    "RedisPlace",
+    "Risk",
     "StoredCall",
     "make_replica",
     "open_store",
     "proven_dead",
     "store_path",
+    "store_place",
 ]
-
-SQLITE = "sqlite:///"
-
-
-def store_path(url: str) -> Path:
-    """Return the file of `sqlite:///PATH` (four slashes: an absolute path); ValueError says what is wrong."""
-    if url.startswith(("redis:", "rediss:")):
-        raise ValueError("needs Redis, which is not part of this version; use sqlite:///PATH")
-    if not url.startswith(SQLITE):
-        raise ValueError("is not a store; expected sqlite:///PATH")
-    path = url.removeprefix(SQLITE)
-    if not path or path == ":memory:" or path.endswith("/"):
-        raise ValueError("names no file; calls must survive this process")
-    if "?" in path or "#" in path or not path.isprintable():
-        raise ValueError("must not have a query, a fragment or control characters")
-    return Path(path)
 
 
 @asynccontextmanager
@@ -64,10 +52,16 @@ async def open_store(
 
     `must_exist` is for those who only look: they leave no empty file behind.
     """
+    place = store_place(url)
+    if isinstance(place, RedisPlace):
+        from gateway.store.redis import open_redis
+
+        async with open_redis(place, clock, must_exist=must_exist) as redis:
+            yield redis
+        return
     from gateway.store.sqlite import open_sqlite
 
-    path = store_path(url)
-    if must_exist and not path.is_file():
-        raise StoreError(f"there is no store at {str(path)!r} yet")
-    async with open_sqlite(path, clock) as store:
-        yield store
+    if must_exist and not place.is_file():
+        raise StoreError(f"there is no store at {str(place)!r} yet")
+    async with open_sqlite(place, clock) as sqlite:
+        yield sqlite

@@ -93,6 +93,14 @@ class NoUserFree:
     """Every candidate is leased to an unsettled call; nothing was stored."""
 
 
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """Something that could cost calls although every change is taken."""
+
+    what: str
+    remedy: str
+
+
 class CallStore(Protocol):
     """Calls, leases of users, replicas' heartbeats and a few remembered facts.
 
@@ -191,6 +199,10 @@ class CallStore(Protocol):
         ...
 
     async def recall(self, key: str) -> str | None: ...
+
+    async def risks(self) -> list[Risk]:
+        """List what speaks against trusting this store with what must survive; empty: nothing."""
+        ...
 
     async def ping(self) -> None:
         """Return when the store would take a write; the caller bounds the wait."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
 from gateway.ids import CallSid, ConversationId, UserId
+from gateway.store.forms import as_json
 from gateway.store.port import (
     HEARTBEAT_TTL,
     SETTLED_STATES,
@@ -20,7 +21,6 @@ from gateway.store.replica import proven_dead
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
 
     Page = tuple[list[dict[str, object]], str | None]
 
@@ -197,15 +197,6 @@ def page(connection: sqlite3.Connection, limit: int, before: int) -> Page:
     return [json.loads(row["record"]) for row in rows[:limit]], more
 
 
-def position(cursor: str | None) -> int:
-    """Return the place a cursor stands for; ValueError where it is not one of ours."""
-    if cursor is None:
-        return 2**63 - 1
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise ValueError("not a cursor of this store")
-    return int(cursor)
-
-
 # ---------------------------------------------------------------- replicas and conversations
 
 
@@ -261,11 +252,6 @@ def remember(connection: sqlite3.Connection, key: str, value: str) -> None:
 def recall(connection: sqlite3.Connection, key: str) -> str | None:
     row = connection.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row["value"])
-
-
-def as_json(record: Mapping[str, object]) -> str:
-    # ASCII: text from outside may hold lone surrogates, which SQLite cannot keep as UTF-8.
-    return json.dumps(record, separators=(",", ":"))
 
 
 def _first(

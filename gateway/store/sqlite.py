@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
 from gateway.store import sql
+from gateway.store.forms import as_json, position
 from gateway.store.lane import Lane
 from gateway.store.schema import upgrade
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.clock import Clock
     from gateway.ids import CallSid, ConversationId, UserId
-    from gateway.store.port import Admitted, Known, NewCall, NoUserFree, StoredCall
+    from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Risk, StoredCall
 
 BUSY_SECONDS: Final = 5.0
 """How long one process waits for another's transaction."""
@@ -78,7 +79,7 @@ class SqliteStore:
     ) -> None:
         facts = (status, end_reason, conversation_id, conversation_state, ended)
         # The text is made here, not in the thread: the record is the core's and may change meanwhile.
-        values = (sql.as_json(record), *facts, call_sid)
+        values = (as_json(record), *facts, call_sid)
         await self._write(lambda c: sql.change_call(c, sql.SAVE, values))
 
     async def release_user(self, call_sid: CallSid) -> None:
@@ -117,7 +118,7 @@ class SqliteStore:
     async def calls(
         self, limit: int, cursor: str | None = None
     ) -> tuple[list[dict[str, object]], str | None]:
-        before = sql.position(cursor)
+        before = position(cursor)
         return await self._read(lambda c: sql.page(c, limit, before))
 
     async def remember(self, key: str, value: str) -> None:
@@ -125,6 +126,9 @@ class SqliteStore:
 
     async def recall(self, key: str) -> str | None:
         return await self._read(lambda c: sql.recall(c, key))
+
+    async def risks(self) -> list[Risk]:
+        return []  # every commit is synced to the disk before it is told
 
     async def ping(self) -> None:
         # Through the writer, which takes the file's write lock: readers go on when writers cannot.

@@ -1,0 +1,251 @@
+"""Calls on a Redis server, shared by as many gateways as there are; `redis.lua` does the work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from gateway.errors import StoreError
+from gateway.ids import CallSid, ConversationId, UserId
+from gateway.store.forms import as_json, position
+from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Risk, StoredCall
+from gateway.store.redis_line import PATIENCE, RedisLine
+from gateway.store.redis_risks import risks_of
+from gateway.store.redis_rows import fields, maybe, pairs, scope, stored, text
+from gateway.store.replica import proven_dead
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Mapping
+
+    from gateway.clock import Clock
+    from gateway.store.place import RedisPlace
+
+T = TypeVar("T")
+
+MAX_WAITING: Final = 10_000
+"""Requests asked for and not yet answered; beyond, new ones are refused at once."""
+TAKE_BACK_SECONDS: Final = 60.0
+"""How long an admission nobody learned of is tried to be taken back while the server is away."""
+
+
+@asynccontextmanager
+async def open_redis(
+    place: RedisPlace, clock: Clock, *, must_exist: bool = False
+) -> AsyncIterator[RedisStore]:
+    """Open the store; leaving waits for what was asked for."""
+    line = RedisLine(place)
+    try:
+        await line.upgrade(must_exist=must_exist)
+        store = RedisStore(line, clock)
+        try:
+            yield store
+        finally:
+            await store.close()
+    finally:
+        await line.close()
+
+
+class RedisStore:
+    """The `CallStore` port over one Redis server; any number of machines may share it."""
+
+    def __init__(self, line: RedisLine, clock: Clock) -> None:
+        self._line = line
+        self._clock = clock
+        self._writer = secrets.token_hex(8)
+        self._turn = 0
+        self._open = True
+        self._running: set[asyncio.Task[Any]] = set()
+
+    # ------------------------------------------------------------ calls
+
+    async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
+        nonce = secrets.token_hex(8)
+        values = (
+            *(nonce, new.call_sid, scope(new), new.now, new.replica),
+            *(len(new.candidates), *new.candidates),
+            *fields(new, ended=False),
+        )
+        asking = self._begin(self._line.change("admit", *values))
+        try:
+            kind, *found = await asyncio.shield(asking)
+        except (StoreError, asyncio.CancelledError):
+            # Nobody learns of it, so it must not stay: it may be done, or be done yet.
+            self._start(self._take_back(asking, nonce, new.call_sid))
+            raise
+        match kind:
+            case b"admitted":
+                return Admitted(UserId(text(found[0])))
+            case b"known":
+                return Known(stored(found[0]))
+            case _:
+                return NoUserFree()
+
+    async def _take_back(self, asking: asyncio.Task[Any], nonce: str, call_sid: CallSid) -> None:
+        await asyncio.wait([asking])
+        # Where the connection broke, the server may come to the admission until its time is over.
+        looks_wanted = 1 if asking.exception() is None else 2
+        for _ in range(int(TAKE_BACK_SECONDS / PATIENCE)):
+            with suppress(StoreError):
+                taken = await self._line.change("withdraw", nonce, call_sid)
+                looks_wanted -= 1
+                if taken or looks_wanted == 0:
+                    return
+            if not self._open:
+                return
+            await asyncio.sleep(PATIENCE)
+
+    async def turn_away(self, new: NewCall) -> None:
+        await self._change("turn_away", new.call_sid, *fields(new, ended=True))
+
+    async def renew_token(
+        self, call_sid: CallSid, digest: str, expires: float, answer: str
+    ) -> None:
+        _known(await self._change("renew_token", call_sid, digest, expires, answer))
+
+    async def use_token(self, digest: str, now: float) -> StoredCall | None:
+        return maybe(await self._change("use_token", secrets.token_hex(8), digest, now))
+
+    async def token_call(self, digest: str, now: float) -> StoredCall | None:
+        return maybe(await self._look("token_call", digest, now))
+
+    async def save(
+        self,
+        call_sid: CallSid,
+        *,
+        record: Mapping[str, object],
+        status: str,
+        end_reason: str | None,
+        conversation_id: ConversationId | None,
+        conversation_state: str,
+        ended: bool,
+    ) -> None:
+        self._turn += 1
+        kept = {
+            "writer": self._writer,
+            "turn": self._turn,
+            "record": as_json(record),
+            "status": status,
+            "end_reason": end_reason,
+            "conversation_id": conversation_id,
+            "conversation_state": conversation_state,
+            "ended": ended,
+        }
+        order = (self._writer, self._turn)
+        facts = (conversation_id, conversation_state, ended)
+        _known(await self._change("save", call_sid, *order, *facts, *pairs(kept)))
+
+    async def release_user(self, call_sid: CallSid) -> None:
+        await self._change("release_user", call_sid, self._clock.wall())
+
+    # ------------------------------------------------------------ users of callers
+
+    async def user_of(self, organization: str, caller: str) -> UserId | None:
+        user = await self._look("user_of", organization, caller)
+        return None if user is None else UserId(text(user))
+
+    async def keep_user(self, organization: str, caller: str, user: UserId) -> UserId:
+        return UserId(text(await self._change("keep_user", organization, caller, user)))
+
+    async def forget_user(self, organization: str, caller: str, user: UserId) -> None:
+        await self._change("forget_user", organization, caller, user)
+
+    # ------------------------------------------------------------ replicas and conversations
+
+    async def heartbeat(self, replica: str, now: float) -> None:
+        await self._change("heartbeat", replica, now)
+
+    async def orphans(self, now: float, replica: str) -> list[StoredCall]:
+        # Which processes of this machine are gone, only this machine can tell.
+        names = [text(name) for name in await self._look("replicas")]
+        gone = [name for name in names if proven_dead(name)]
+        return [stored(call) for call in await self._look("orphans", now, replica, *gone)]
+
+    async def adopt(
+        self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
+    ) -> bool:
+        nonce, gone = secrets.token_hex(8), proven_dead(from_replica)
+        names = (call_sid, from_replica, to_replica)
+        return bool(await self._change("adopt", nonce, *names, now, gone))
+
+    async def live_holder(self, conversation_id: ConversationId, now: float) -> StoredCall | None:
+        holders = map(stored, await self._look("live_holders", conversation_id, now))
+        return next((call for call in holders if not proven_dead(call.replica)), None)
+
+    async def find_conversation(self, conversation_id: ConversationId) -> StoredCall | None:
+        return maybe(await self._look("find_conversation", conversation_id))
+
+    async def get(self, call_sid: CallSid) -> StoredCall | None:
+        return maybe(await self._look("get", call_sid))
+
+    async def calls(
+        self, limit: int, cursor: str | None = None
+    ) -> tuple[list[dict[str, object]], str | None]:
+        found = await self._look("page", position(cursor), limit + 1)
+        records, numbers = found[::2], found[1::2]
+        more = str(int(numbers[limit - 1])) if len(records) > limit else None
+        return [json.loads(record) for record in records[:limit]], more
+
+    # ------------------------------------------------------------ facts, and the server itself
+
+    async def remember(self, key: str, value: str) -> None:
+        await self._change("remember", key, value)
+
+    async def recall(self, key: str) -> str | None:
+        value = await self._look("recall", key)
+        return None if value is None else text(value)
+
+    async def risks(self) -> list[Risk]:
+        return await self._begin(risks_of(self._line))
+
+    async def ping(self) -> None:
+        await self._change("ping")
+
+    async def flush(self) -> None:
+        running = set(self._running)
+        if running:
+            _, late = await asyncio.wait(running, timeout=PATIENCE)
+            if late:
+                raise StoreError("changes still wait for the server")
+
+    async def close(self) -> None:
+        """Wait for what was asked for; an undo that finds no server is given up, and found as an orphan."""
+        self._open = False
+        while self._running:
+            _, late = await asyncio.wait(set(self._running), timeout=PATIENCE)
+            for task in late:
+                task.cancel()
+
+    # ------------------------------------------------------------ requests
+
+    async def _change(self, operation: str, *values: object) -> Any:
+        return await self._begin(self._line.change(operation, *values))
+
+    async def _look(self, operation: str, *values: object) -> Any:
+        return await self._begin(self._line.look(operation, *values))
+
+    def _begin(self, request: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a request; it is waited for when the store closes."""
+        problem = "closed" if not self._open else "overloaded"
+        if not self._open or len(self._running) >= MAX_WAITING:
+            request.close()
+            raise StoreError(f"the store is {problem}")
+        return self._start(request)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work, name="store request")
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # who asked has it, or has left
+
+
+def _known(found: int) -> None:
+    if not found:
+        raise StoreError("no such call")
