@@ -12,7 +12,7 @@ from gateway.errors import StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.store.forms import as_json, position
 from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Risk, StoredCall
-from gateway.store.redis_line import PATIENCE, RedisLine
+from gateway.store.redis_line import PATIENCE, RedisLine, Unanswered
 from gateway.store.redis_risks import risks_of
 from gateway.store.redis_rows import fields, maybe, pairs, scope, stored, text
 from gateway.store.replica import proven_dead
@@ -71,7 +71,7 @@ class RedisStore:
         asking = self._begin(self._line.change("admit", *values))
         try:
             kind, *found = await asyncio.shield(asking)
-        except (StoreError, asyncio.CancelledError):
+        except (Unanswered, asyncio.CancelledError):
             # Nobody learns of it, so it must not stay: it may be done, or be done yet.
             self._start(self._take_back(asking, nonce, new.call_sid))
             raise
@@ -86,7 +86,7 @@ class RedisStore:
     async def _take_back(self, asking: asyncio.Task[Any], nonce: str, call_sid: CallSid) -> None:
         await asyncio.wait([asking])
         # Where the connection broke, the server may come to the admission until its time is over.
-        looks_wanted = 1 if asking.exception() is None else 2
+        looks_wanted = 2 if isinstance(asking.exception(), Unanswered) else 1
         for _ in range(int(TAKE_BACK_SECONDS / PATIENCE)):
             with suppress(StoreError):
                 taken = await self._line.change("withdraw", nonce, call_sid)
@@ -206,7 +206,7 @@ class RedisStore:
     async def flush(self) -> None:
         running = set(self._running)
         if running:
-            _, late = await asyncio.wait(running, timeout=PATIENCE)
+            _, late = await asyncio.wait(running, timeout=4 * PATIENCE)
             if late:
                 raise StoreError("changes still wait for the server")
 

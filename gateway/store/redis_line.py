@@ -109,7 +109,7 @@ class RedisLine:
                             raise
                         await asyncio.sleep(pause)
         except TimeoutError:
-            raise StoreError(f"{self._place} did not answer within {PATIENCE:g} s") from None
+            raise Unanswered(f"{self._place} did not answer within {PATIENCE:g} s") from None
         except (refused.RedisError, OSError, _TooLate) as error:
             raise self._translated(error) from None
 
@@ -153,7 +153,12 @@ class RedisLine:
                 text = f"{type(error).__name__}: {error}"
         if self._place.password:
             text = text.replace(self._place.password, "***")
-        return StoreError(f"{self._place}: {text}")
+        answered = isinstance(error, refused.ResponseError | _TooLate)
+        return (StoreError if answered else Unanswered)(f"{self._place}: {text}")
+
+
+class Unanswered(StoreError):  # noqa: N818 - reads as the sentence it is
+    """No answer came: whether the change was made, nobody knows."""
 
 
 class _TooLate(Exception):  # noqa: N818 - reads as the sentence it is

@@ -7,13 +7,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from gateway.clock import SystemClock
 from gateway.store import make_replica, open_store, proven_dead
+from tests.support.redis_server import running_redis
 
 from .support import stored
 
@@ -61,16 +62,22 @@ def read_line(child: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("lines", [1, 40, 333])
-async def test_every_acknowledged_write_survives_a_kill(tmp_path: Path, lines: int) -> None:
-    path = tmp_path / "calls.db"
-    with spawn(CHILD, f"sqlite:///{path}") as child:
+async def test_every_acknowledged_write_survives_a_kill(url: str, lines: int) -> None:
+    with spawn(CHILD, url) as child:
         told = [read_line(child) for _ in range(lines)]
         child.send_signal(signal.SIGKILL)
         told += child.communicate()[0].splitlines()
     words = [line.split() for line in told if len(line.split()) == 2]
     replica = next(name for word, name in words if word == "replica")
 
-    async with open_store(f"sqlite:///{path}", SystemClock()) as store:
+    await holds_what_was_told(url, words, replica)
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def holds_what_was_told(url: str, words: list[list[str]], replica: str) -> None:
+    async with open_store(url, SystemClock()) as store:
         for word, call_sid in words:
             if word == "admitted":
                 await stored(store, call_sid)
@@ -80,8 +87,58 @@ async def test_every_acknowledged_write_survives_a_kill(tmp_path: Path, lines: i
         orphans = await store.orphans(0.0, make_replica())
         assert {call.replica for call in orphans} <= {replica}
         assert len(orphans) >= sum(word == "admitted" for word, _ in words)
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_what_a_killed_redis_acknowledged_is_there_when_it_starts_again(
+    tmp_path: Path,
+) -> None:
+    with running_redis(tmp_path, durable=True) as server, spawn(CHILD, server.url) as child:
+        told = [read_line(child) for _ in range(100)]
+        server.end(signal.SIGKILL)
+        child.kill()
+        told += child.communicate()[0].splitlines()
+        words = [line.split() for line in told if len(line.split()) == 2]
+        server.start()
+
+        replica = next(name for word, name in words if word == "replica")
+        await holds_what_was_told(server.url, words, replica)
+
+
+CROWD = """
+import asyncio, os, sys
+from gateway.clock import SystemClock
+from gateway.store import Admitted, NewCall, open_store
+
+async def main():
+    url, me = sys.argv[1:]
+    users = tuple(f"u{n}" for n in range(30))
+    async with open_store(url, SystemClock()) as store:
+        os.write(1, b"ready\\n")
+        sys.stdin.readline()
+        answers = await asyncio.gather(*(store.admit(NewCall(
+            call_sid=f"CA{me}-{n}", account_sid="AC", direction="inbound", caller="", called="",
+            route="", organization="o", service_id="s", candidates=users, replica=me,
+            token_digest=f"{me}-{n}", token_expires=0.0, answer="", record={}, now=0.0))
+            for n in range(30)))
+    for answer in answers:
+        if isinstance(answer, Admitted):
+            print(answer.user_id)
+
+asyncio.run(main())
+"""
+
+
+def test_processes_at_once_never_lease_one_user_twice(url: str) -> None:
+    with ExitStack() as stack:
+        children = [stack.enter_context(spawn(CROWD, url, str(n))) for n in range(4)]
+        assert [read_line(child) for child in children] == ["ready"] * 4
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("go\n")
+            child.stdin.flush()
+        leased = [user for child in children for user in child.communicate()[0].split()]
+
+    assert sorted(leased) == sorted(f"u{n}" for n in range(30))
 
 
 NAMED = "from gateway.store import make_replica; print(make_replica(), flush=True); input()"
@@ -129,9 +186,7 @@ asyncio.run(main())
 """
 
 
-def test_a_store_nobody_closed_does_not_keep_the_process(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/calls.db"
-
+def test_a_store_nobody_closed_does_not_keep_the_process(url: str) -> None:
     done = subprocess.run([sys.executable, "-c", NEVER_CLOSED, url], timeout=60, check=False)
 
     assert done.returncode == 7

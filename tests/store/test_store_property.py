@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.ids import CallSid
-from gateway.store import SETTLED_STATES, NoUserFree, open_store
+from gateway.store import SETTLED_STATES, Admitted, NoUserFree, open_store
+from tests.support.redis_server import RedisServer
 
-from .support import JumpClock, leased, new_call, save
+from .support import JumpClock, end, leased, new_call, save
 
 USERS = ("u0", "u1", "u2")
 CALLS = st.integers(0, 7)
@@ -71,8 +72,74 @@ async def live(steps: list[tuple[str, int, object]], url: str) -> None:
         assert {call.call_sid for call in orphans} == unsettled
 
 
+LIVES = st.lists(STEPS, max_size=30)
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.lists(STEPS, max_size=30))
+@given(LIVES)
 def test_leases_and_orphans_follow_the_model(steps: list[tuple[str, int, object]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(live(steps, f"sqlite:///{folder}/calls.db"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=LIVES)
+def test_on_redis_they_do_too(
+    redis_session: RedisServer, steps: list[tuple[str, int, object]]
+) -> None:
+    redis_session.forget()
+    asyncio.run(live(steps, redis_session.url))
+
+
+REPLICAS = st.lists(
+    st.lists(st.tuples(st.sampled_from(("admit", "end", "release", "leave")), CALLS), max_size=12),
+    min_size=2,
+    max_size=4,
+)
+
+
+async def crowd(lives: list[list[tuple[str, int]]], url: str) -> None:
+    """Replicas, each with connections of its own, at the same few users at the same time."""
+    clock = JumpClock()
+
+    async def one(replica: int, steps: list[tuple[str, int]]) -> None:
+        async with open_store(url, clock) as store:
+            for step, number in steps:
+                call = f"CA{replica}-{number}"
+                if step == "leave":
+                    leaving = asyncio.create_task(store.admit(new_call(f"{call}-left", USERS)))
+                    await asyncio.sleep(0)
+                    leaving.cancel()
+                    await asyncio.gather(leaving, return_exceptions=True)
+                elif step == "admit":
+                    answer = await store.admit(new_call(call, USERS))
+                    if isinstance(answer, Admitted):
+                        taken.append((answer.user_id, call))
+                elif any(call == mine for _, mine in taken):
+                    # given back before it is told: whoever has it next comes after this line
+                    for pair in [pair for pair in taken if pair[1] == call]:
+                        taken.remove(pair)
+                    await end(store, call)
+                    if step == "release":
+                        await store.release_user(CallSid(call))
+                users = [user for user, _ in taken]
+                assert len(users) == len(set(users)), "one user, two calls"
+
+    taken: list[tuple[str, str]] = []
+    async with asyncio.TaskGroup() as replicas:
+        for number, steps in enumerate(lives):
+            replicas.create_task(one(number, steps))
+    async with open_store(url, clock) as store:
+        orphans = await store.orphans(clock.time + 1000, "other:1:1:x")
+
+    # those that left hold nobody
+    assert {str(call.call_sid) for call in orphans} == {call for _, call in taken}
+
+
+@settings(max_examples=25, deadline=None)
+@given(lives=REPLICAS)
+def test_replicas_at_once_never_lease_one_user_twice(
+    redis_session: RedisServer, lives: list[list[tuple[str, int]]]
+) -> None:
+    redis_session.forget()
+    asyncio.run(crowd(lives, redis_session.url))

@@ -1,0 +1,421 @@
+"""What only the Redis store has: a server that goes away, forgets, stands still, or is not ours to use."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import StoreError
+from gateway.ids import CallSid
+from gateway.store import CallStore, Known, NoUserFree, open_store
+from gateway.store.redis_line import PATIENCE
+from gateway.store.redis_schema import STEPS, upgrade_script
+from tests.support.redis_server import RedisServer, free_port, running_redis
+
+from .support import JumpClock, end, leased, new_call, save, stored
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server this test may stop and start; it keeps what it is told."""
+    with running_redis(tmp_path, durable=True) as server:
+        yield server
+
+
+@asynccontextmanager
+async def refused_within(seconds: float) -> AsyncIterator[None]:
+    """What is done inside fails as a store fails, in time."""
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(StoreError):
+        yield
+    assert asyncio.get_running_loop().time() - began < seconds
+
+
+# ---------------------------------------------------------------- the server goes away and comes back
+
+
+async def test_a_server_that_restarts_has_everything_and_is_found_again(
+    own_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(own_server.url, clock) as store:
+        await asyncio.gather(*(store.admit(new_call(f"CA{n}", (f"u{n}",))) for n in range(20)))
+        own_server.end(signal.SIGKILL)
+        async with refused_within(PATIENCE):
+            await store.admit(new_call("CA-lost", ("u-lost",)))
+        own_server.start()
+
+        assert await store.admit(new_call("CA3", ("u3",))) == Known(await stored(store, "CA3"))
+        assert len((await store.calls(100))[0]) == 20
+
+
+async def test_a_server_that_forgot_everything_is_written_to_again(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        with redis_server.client() as client:
+            client.flushall()
+            client.script_flush()
+
+        assert await store.admit(new_call("CA1")) == leased("u1")
+        with redis_server.client() as client:
+            assert client.get("{vg}:schema") == str(len(STEPS))
+
+
+async def test_a_server_that_is_not_there_is_an_error_in_words(clock: JumpClock) -> None:
+    url = f"redis://gateway:hush@127.0.0.1:{free_port()}/3"
+
+    async with refused_within(PATIENCE), open_store(url, clock):
+        pass
+
+
+async def test_what_was_given_up_is_not_done_by_a_server_that_wakes_up_late(
+    own_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(own_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        await save(store, "CA1", record={"turn": 1})
+        own_server.send(signal.SIGSTOP)
+        given_up = await asyncio.gather(
+            *(save(store, "CA1", record={"turn": 2}) for _ in range(20)),
+            *(store.admit(new_call(f"CB{n}", (f"b{n}",))) for n in range(20)),
+            return_exceptions=True,
+        )
+        own_server.send(signal.SIGCONT)
+        await store.ping()
+
+        assert all(isinstance(answer, StoreError) for answer in given_up)
+        assert (await stored(store, "CA1")).record == {"turn": 1}
+        assert [
+            record["call_sid"] for record in (await store.calls(50))[0] if record != {"turn": 1}
+        ] == []
+        await save(store, "CA1", record={"turn": 3})
+        assert (await stored(store, "CA1")).record == {"turn": 3}
+
+
+async def test_answers_are_not_mixed_up_by_who_leaves_while_the_server_stands_still(
+    own_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(own_server.url, clock) as store:
+        await asyncio.gather(*(store.remember(f"k{n}", f"v{n}") for n in range(40)))
+        own_server.send(signal.SIGSTOP)
+        asked = [asyncio.create_task(store.recall(f"k{n}")) for n in range(40)]
+        await asyncio.sleep(0.1)
+        for task in asked[::2]:
+            task.cancel()
+        own_server.send(signal.SIGCONT)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+
+        assert answers[1::2] == [f"v{n}" for n in range(1, 40, 2)]
+        assert [await store.recall(f"k{n}") for n in range(40)] == [f"v{n}" for n in range(40)]
+
+
+async def test_an_admission_whose_caller_left_a_standing_server_leaves_nothing_behind(
+    own_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(own_server.url, clock) as store:
+        own_server.send(signal.SIGSTOP)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await store.admit(new_call("CA1"))
+        own_server.send(signal.SIGCONT)
+        for _ in range(2):
+            await store.flush()
+
+        assert await store.get(CallSid("CA1")) is None
+        assert await store.admit(new_call("CA2")) == leased("u1")
+
+
+async def test_a_call_somebody_else_learned_of_is_not_taken_back(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        line = store._line  # type: ignore[attr-defined]
+        await store.admit(new_call("CA1"))
+        with redis_server.client() as client:
+            nonce = client.hget("{vg}:call:CA1", "admission")
+        assert isinstance(await store.admit(new_call("CA1")), Known)
+
+        assert await line.change("withdraw", nonce, "CA1") == 0
+        assert (await stored(store, "CA1")).user_id == "u1"
+
+
+# ---------------------------------------------------------------- sent twice, answered once
+
+
+@pytest.mark.parametrize(
+    ("operation", "values"),
+    [
+        ("use_token", ("digest-of-CA1", 1_000_000.0)),
+        ("adopt", ("CA1", "elsewhere:1:1:aaaa", "b:1:1:y", 1_000_099.0, False)),
+    ],
+)
+async def test_a_change_sent_again_says_what_the_first_did(
+    redis_server: RedisServer, clock: JumpClock, operation: str, values: tuple[object, ...]
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        line = store._line  # type: ignore[attr-defined]
+        first = await line.change(operation, "nonce", *values)
+
+        assert first
+        assert await line.change(operation, "nonce", *values) == first
+        assert not await line.change(operation, "another", *values)
+
+
+async def test_the_latest_save_stays_whatever_way_they_took(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        for _ in range(10):
+            await asyncio.gather(*(save(store, "CA1", record={"turn": turn}) for turn in range(30)))
+
+            assert (await stored(store, "CA1")).record == {"turn": 29}
+
+
+# ---------------------------------------------------------------- what it keeps
+
+
+async def test_every_key_is_in_one_slot_and_a_prefix_keeps_two_apart(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with (
+        open_store(redis_server.url, clock) as one,
+        open_store(f"{redis_server.url}?prefix=other", clock) as two,
+    ):
+        for store in (one, two):
+            assert await store.admit(new_call("CA1")) == leased("u1")
+            await save(store, "CA1")
+            await store.keep_user("org", "caller", "ann")  # type: ignore[arg-type]
+            await store.remember("key", "value")
+            await store.ping()
+    with redis_server.client() as client:
+        names = [str(name) for name in client.keys("*")]
+
+    assert {name.partition("}")[0] for name in names} == {"{vg", "{other"}
+    assert len(names) == 2 * 13
+
+
+async def test_nothing_but_the_call_is_left_of_a_settled_call(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        await end(store, "CA1")
+        await store.release_user(CallSid("CA1"))
+    with redis_server.client() as client:
+        left = {str(name).removeprefix("{vg}:") for name in client.keys("*")}
+
+    scope = '["org","5a9db0c55a9db0c55a9db0c5"]'
+    assert left == {
+        *("schema", "last-number", "numbers", "replicas", "call:CA1"),
+        *(f"used:{scope}", "conversation:conversation-of-CA1"),
+    }
+
+
+async def test_half_a_character_in_a_number_does_not_keep_a_call_out(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1", route="\ud800", answer="\udfff"))
+
+        call = await stored(store, "CA1")
+        assert (call.route, call.answer) == ("\ud800", "\udfff")
+
+
+# ---------------------------------------------------------------- schema versions
+
+
+async def test_who_only_looks_writes_nothing(redis_server: RedisServer, clock: JumpClock) -> None:
+    with pytest.raises(StoreError, match="no store"):
+        async with open_store(redis_server.url, clock, must_exist=True):
+            pass
+
+    with redis_server.client() as client:
+        assert client.dbsize() == 0
+
+
+async def test_a_database_of_a_newer_program_is_refused_and_left_alone(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    with redis_server.client() as client:
+        client.set("{vg}:schema", 99)
+
+    with pytest.raises(StoreError, match="schema version 99"):
+        async with open_store(redis_server.url, clock):
+            pass
+    with redis_server.client() as client:
+        assert client.get("{vg}:schema") == "99"
+
+
+async def test_a_later_step_keeps_what_the_database_holds(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+    step = """
+      for _, call in ipairs(redis.call('ZRANGE', root .. 'numbers', 0, -1)) do
+        redis.call('HSET', root .. 'call:' .. call, 'tenant', 'us')
+      end
+    """
+    later = (*STEPS, step)
+    with redis_server.client() as client:
+        for _ in range(2):
+            assert client.eval(upgrade_script(later), 1, "{vg}:schema") == len(later)
+
+        assert client.hget("{vg}:call:CA1", "tenant") == "us"
+        assert client.get("{vg}:schema") == str(len(later))
+
+
+# ---------------------------------------------------------------- what a server may refuse, and what is said
+
+
+async def risks(url: str, clock: JumpClock) -> list[str]:
+    async with open_store(url, clock) as store:
+        return [risk.what for risk in await store.risks()]
+
+
+async def test_a_server_that_keeps_nothing_is_a_risk(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    (risk,) = await risks(redis_server.url, clock)
+
+    assert "neither an append-only file nor a replica" in risk
+
+
+async def test_a_server_that_syncs_every_change_is_none_until_it_may_drop_some(
+    own_server: RedisServer, clock: JumpClock
+) -> None:
+    assert await risks(own_server.url, clock) == []
+
+    with own_server.client() as client:
+        client.config_set("appendfsync", "everysec")
+        client.config_set("maxmemory", "1gb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    late, drops = await risks(own_server.url, clock)
+    assert "appendfsync is everysec" in late
+    assert "maxmemory-policy is allkeys-lru" in drops
+
+
+async def test_a_server_that_takes_no_writes_refuses_and_is_left_as_it_was(
+    redis_session: RedisServer, tmp_path: Path, clock: JumpClock
+) -> None:
+    with running_redis(tmp_path) as server:
+        async with open_store(server.url, clock) as store:
+            await store.admit(new_call("CA1"))
+            with server.client() as client:
+                client.replicaof("127.0.0.1", free_port())
+
+            with pytest.raises(StoreError, match=r"READONLY|read only"):
+                await store.ping()
+            assert (await stored(store, "CA1")).user_id == "u1"
+            with server.client() as client:
+                client.replicaof("NO", "ONE")
+                client.config_set("maxmemory", "1")
+            with pytest.raises(StoreError, match="memory"):
+                await store.admit(new_call("CA2", ("u2",)))
+            with server.client() as client:
+                client.config_set("maxmemory", "0")
+            for _ in range(2):
+                await store.flush()
+            assert await store.get(CallSid("CA2")) is None
+
+
+@pytest.mark.parametrize("user", ["", "gateway"])
+async def test_a_password_is_in_no_error_however_it_is_refused(
+    redis_server: RedisServer, clock: JumpClock, user: str
+) -> None:
+    host = f"127.0.0.1:{redis_server.port}"
+    password = "canary-" + str(7)  # not as one word: a traceback shows lines of this file
+    with pytest.raises(StoreError) as caught:
+        async with open_store(f"redis://{user}:{password}@{host}", clock):
+            pass
+
+    assert "canary-7" not in "".join(traceback.format_exception(caught.value))
+    assert host in str(caught.value)
+
+
+async def test_a_user_with_a_password_and_few_rights_will_do(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    rules = ("resetkeys", "~{vg}:*", "-@all", "+@read", "+@write", "+@scripting", "+@connection")
+    with redis_server.client() as client:
+        client.execute_command(
+            *("ACL", "SETUSER", "gateway", "on", ">s/cret", *rules, "+time"),
+        )
+    async with open_store(
+        f"redis://gateway:s%2Fcret@127.0.0.1:{redis_server.port}", clock
+    ) as store:
+        assert await store.admit(new_call("CA1")) == leased("u1")
+        (risk,) = await store.risks()
+
+    assert "not known" in risk.what
+
+
+async def test_a_server_is_believed_by_its_certificate_only(
+    tmp_path: Path, clock: JumpClock
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=x -addext subjectAltName=IP:127.0.0.1"
+    )
+    files = ("-keyout", str(key), "-out", str(certificate))
+    made = await asyncio.create_subprocess_exec("openssl", *words.split(), *files, stderr=-3)
+    assert await made.wait() == 0
+    port = free_port()
+    tls = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(key))
+    with running_redis(tmp_path, *tls, "--tls-auth-clients", "no"):
+        url = f"rediss://127.0.0.1:{port}"
+        async with open_store(f"{url}?ca={certificate}", clock) as store:
+            await store.ping()
+        with pytest.raises(StoreError, match="certificate"):
+            async with open_store(url, clock):
+                pass
+
+
+async def test_a_node_of_a_cluster_that_does_not_hold_our_keys_says_so(
+    tmp_path: Path, clock: JumpClock
+) -> None:
+    with running_redis(tmp_path, "--cluster-enabled", "yes") as server:
+        with pytest.raises(StoreError, match="Cluster"):
+            async with open_store(server.url, clock):
+                pass
+        with server.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+        for _ in range(50):
+            with server.client() as client:
+                if "cluster_state:ok" in str(client.execute_command("CLUSTER INFO")):
+                    break
+            await asyncio.sleep(0.1)
+        async with open_store(server.url, clock) as store:
+            await whole_life(store)
+
+
+async def whole_life(store: CallStore) -> None:
+    """One call through the operations that touch most keys."""
+    assert await store.admit(new_call("CA1")) == leased("u1")
+    assert await store.use_token("digest-of-CA1", 0.0) is not None
+    await save(store, "CA1")
+    assert await store.admit(new_call("CA2")) == NoUserFree()
+    await end(store, "CA1")
+    assert await store.admit(new_call("CA2")) == leased("u1")
+
+
+async def test_too_many_waiting_requests_are_refused_at_once(
+    redis_server: RedisServer, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.redis.MAX_WAITING", 3)
+    async with open_store(redis_server.url, clock) as store:
+        answers = await asyncio.gather(
+            *(store.remember(f"k{n}", "v") for n in range(5)), return_exceptions=True
+        )
+
+        assert [str(answer) for answer in answers if answer] == ["the store is overloaded"] * 2
+        await store.ping()
