@@ -14,6 +14,7 @@ from gateway.cli import main
 from gateway.commands._answering import Finding
 from gateway.commands.check import examine
 from gateway.settings import Settings, load_settings
+from tests.support.redis_server import running_redis
 
 from .conftest import ACCOUNT, NUMBER, SERVICE, Numbers, SetEnvironment
 
@@ -152,6 +153,22 @@ async def test_a_store_we_may_not_write_fails(tmp_path: Path, sandbox: str) -> N
 
     assert found["store"].verdict == "fail"
     assert found["public URL"].verdict == "warn"
+
+
+async def test_a_redis_that_keeps_nothing_is_warned_of_and_its_password_is_not_shown(
+    tmp_path: Path, sandbox: str
+) -> None:
+    with running_redis(tmp_path, "--requirepass", "hush") as server:
+        url = f"redis://:hush@127.0.0.1:{server.port}/0?prefix=mine"
+        found = await look(settings_for(tmp_path, sandbox, GATEWAY_STORE_URL=url))
+    gone = await look(settings_for(tmp_path, sandbox, GATEWAY_STORE_URL=url))
+
+    assert found["store"].verdict == "ok"
+    assert f"redis://127.0.0.1:{server.port}/0 (keys {{mine}}:*)" in found["store"].detail
+    assert found["store's memory"].verdict == "warn"
+    assert "appendonly yes" in found["store's memory"].fix
+    assert gone["store"].verdict == "fail"
+    assert not any("hush" in str(finding) for finding in (*found.values(), *gone.values()))
 
 
 async def test_what_is_risky_is_said(tmp_path: Path, sandbox: str) -> None:
