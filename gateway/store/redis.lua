@@ -77,11 +77,7 @@ function does.admit(nonce, call, scope, now, replica, candidates)
   if exists(call) then
     local by, user, ended, answer = of(call, 'admission', 'user_id', 'ended', 'answer')
     if by == nonce then return {'admitted', user} end
-    if ended ~= '1' or answer ~= '' then
-      -- somebody relies on it now: whoever admitted it may not take it back any more
-      redis.call('HDEL', key_of(call), 'admission')
-      return {'known', stored(call)}
-    end
+    if ended ~= '1' or answer ~= '' then return {'known', stored(call)} end
   end
   local first = 9
   local last = first + tonumber(candidates) - 1

@@ -30,6 +30,9 @@ MAX_WAITING: Final = 10_000
 TAKE_BACK_SECONDS: Final = 60.0
 """How long an admission nobody learned of is tried to be taken back while the server is away."""
 
+UNDO_SECONDS: Final = 0.5
+"""How long an admission waits for an earlier one of the same call to be undone."""
+
 
 @asynccontextmanager
 async def open_redis(
@@ -58,6 +61,8 @@ class RedisStore:
         self._turn = 0
         self._open = True
         self._running: set[asyncio.Task[Any]] = set()
+        self._undoing: dict[CallSid, asyncio.Task[None]] = {}
+        """Admissions nobody learned of, on their way out."""
 
     # ------------------------------------------------------------ calls
 
@@ -68,12 +73,15 @@ class RedisStore:
             *(len(new.candidates), *new.candidates),
             *fields(new, ended=False),
         )
+        await self._undone(new.call_sid)
         asking = self._begin(self._line.change("admit", *values))
         try:
             kind, *found = await asyncio.shield(asking)
         except (Unanswered, asyncio.CancelledError):
             # Nobody learns of it, so it must not stay: it may be done, or be done yet.
-            self._start(self._take_back(asking, nonce, new.call_sid))
+            undo = self._start(self._take_back(asking, nonce, new.call_sid))
+            self._undoing[new.call_sid] = undo
+            undo.add_done_callback(lambda done: self._forget_undo(new.call_sid, done))
             raise
         match kind:
             case b"admitted":
@@ -82,6 +90,19 @@ class RedisStore:
                 return Known(stored(found[0]))
             case _:
                 return NoUserFree()
+
+    async def _undone(self, call_sid: CallSid) -> None:
+        """A carrier that asks again at once must not be told of a call that is about to vanish."""
+        undo = self._undoing.get(call_sid)
+        if undo is None:
+            return
+        await asyncio.wait([undo], timeout=UNDO_SECONDS)
+        if not undo.done():
+            raise StoreError("an earlier admission of this call is still being undone")
+
+    def _forget_undo(self, call_sid: CallSid, undo: asyncio.Task[None]) -> None:
+        if self._undoing.get(call_sid) is undo:
+            del self._undoing[call_sid]
 
     async def _take_back(self, asking: asyncio.Task[Any], nonce: str, call_sid: CallSid) -> None:
         await asyncio.wait([asking])

@@ -29,7 +29,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 async def settled_once(house: House, sid: str) -> None:
     async def settled() -> bool:
-        return (await house.record(sid))["conversation_state"] == "finished"
+        return bool((await house.record(sid))["conversation_state"] == "finished")
 
     await eventually(settled, 20.0, "the conversation was finished")
     assert list((await house.finishes()).values()) == [1]

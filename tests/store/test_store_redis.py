@@ -132,18 +132,25 @@ async def test_an_admission_whose_caller_left_a_standing_server_leaves_nothing_b
         assert await store.admit(new_call("CA2")) == leased("u1")
 
 
-async def test_a_call_somebody_else_learned_of_is_not_taken_back(
+async def test_a_carrier_that_asks_again_at_once_is_admitted_anew_and_stays(
     redis_server: RedisServer, clock: JumpClock
 ) -> None:
     async with open_store(redis_server.url, clock) as store:
-        line = store._line  # type: ignore[attr-defined]
-        await store.admit(new_call("CA1"))
-        with redis_server.client() as client:
-            nonce = client.hget("{vg}:call:CA1", "admission")
-        assert isinstance(await store.admit(new_call("CA1")), Known)
+        for patience in range(8):
+            call = f"CA{patience}"
+            asking = asyncio.create_task(store.admit(new_call(call, (f"u{patience}",))))
+            for _ in range(patience):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
 
-        assert await line.change("withdraw", nonce, "CA1") == 0
-        assert (await stored(store, "CA1")).user_id == "u1"
+            again = await store.admit(new_call(call, (f"u{patience}",)))
+            if asking.cancelled():
+                assert again == leased(f"u{patience}")
+            for _ in range(2):
+                await store.flush()
+            assert (await stored(store, call)).user_id == f"u{patience}"
+        assert store._undoing == {}  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- sent twice, answered once
