@@ -397,13 +397,15 @@ async def test_a_server_is_believed_by_its_certificate_only(
 async def test_a_node_of_a_cluster_that_does_not_hold_our_keys_says_so(
     tmp_path: Path, clock: JumpClock
 ) -> None:
-    with running_redis(tmp_path, "--cluster-enabled", "yes") as server:
+    # its second port is 10000 above the first, unless told: there may be none
+    cluster = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    with running_redis(tmp_path, *cluster) as server:
         with pytest.raises(StoreError, match="Cluster"):
             async with open_store(server.url, clock):
                 pass
         with server.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        for _ in range(50):
+        for _ in range(150):
             with server.client() as client:
                 if "cluster_state:ok" in str(client.execute_command("CLUSTER INFO")):
                     break
