@@ -43,7 +43,7 @@ STORE_GIVEN_UP: Final = 5.0
 LINE_SILENCE: Final = 5.0
 """Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
 MAX_APOLOGIES: Final = 1000
-"""Ended calls remembered for the carrier's question what is next."""
+"""Ended calls remembered for the carrier's question what is next, or for one that comes late."""
 WAIT_STEP: Final = 3
 """Seconds after which a caller who waits for a free user is looked after again."""
 WAIT_WORDS: Final = 18.0
@@ -74,6 +74,7 @@ class Switchboard:
         self._calls: dict[str, Bridge] = {}
         self._tickets = Tickets(make_document, clock, options.token_seconds)
         self._held: dict[str, asyncio.Task[None]] = {}
+        self._gone: dict[str, None] = {}
         self._sorry: dict[str, None] = {}
         """Calls whose callers we could not speak to, in order."""
         self._refusals = Refusals(store, clock, options.replica)
@@ -131,6 +132,8 @@ class Switchboard:
         bridge = self._calls.get(incoming.call_sid)
         if bridge is not None:
             return await self._answer_again(bridge)
+        if incoming.call_sid in self._gone:
+            return Refuse.ENDED
         route = self._routes.find(incoming.called)
         if route is None or self.draining or self.full or self._tasks is None:
             known = await self._known(incoming.call_sid)
@@ -300,6 +303,17 @@ class Switchboard:
         """We could not speak to this caller; the carrier's own voice must."""
         bridge = self._calls.get(call_sid)
         return call_sid in self._sorry or (bridge is not None and bridge.sorry)
+
+    def over(self, call_sid: str) -> None:
+        """The carrier says that this call has ended, whether or not it ever was one of ours."""
+        bridge = self._calls.get(call_sid)
+        if bridge is not None:
+            bridge.over()
+            return
+        # one that was turned away must not be let in by a question that is late
+        self._gone[call_sid] = None
+        while len(self._gone) > MAX_APOLOGIES:
+            del self._gone[next(iter(self._gone))]
 
     def _remember_sorry(self, call_sid: str) -> None:
         """Keep it for the carrier's next question, which may come after the call is settled."""
