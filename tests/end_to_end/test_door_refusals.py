@@ -128,6 +128,22 @@ async def test_a_refused_call_that_is_over_is_not_let_in_by_a_late_question(tmp_
         assert (await house.record(sid))["end_reason"] == "rejected"
 
 
+async def test_who_hangs_up_while_on_hold_leaves_a_record(tmp_path: Path) -> None:
+    async with open_house(tmp_path, env={"GATEWAY_BUSY_WAIT_SECONDS": "30"}) as house:
+        first, _ = await house.answered()
+        sid = new_call_sid()
+        held = await house.carrier.voice(sid)
+        assert held.verbs[-1] == "Redirect"
+        await house.carrier.status(sid)
+        await kept(house, sid)
+
+        record = await house.record(sid)
+        [event] = [event for event in record["events"] if event["type"] == "refused"]
+        assert event["why"] == "gave-up"
+        assert (await house.carrier.voice(sid)).verbs == ["Hangup"]
+        await house.carrier.status(first)
+
+
 async def test_a_call_that_is_passed_on_does_not_come_back_for_ever(tmp_path: Path) -> None:
     text = '[default]\noverflow = "+15550008888"\n'
     async with open_house(tmp_path, env=routes(tmp_path, text)) as house:
