@@ -116,6 +116,8 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--seed", type=int, default=corpus.SEED, help="of the built-in corpus")
     chosen = parser.parse_args(arguments)
     engine: str = chosen.engine
+    if chosen.corpus is not None and not (chosen.corpus / "manifest.json").is_file():
+        parser.error(f"{chosen.corpus} holds no manifest.json")
     made = corpus.tracks(chosen.seed) if chosen.corpus is None else read(chosen.corpus)
     report = measure(made, engine)
     total, by_noise = report.total, report.by_noise

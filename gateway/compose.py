@@ -16,6 +16,7 @@ from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.house import CallOptions, HangsUp, House
 from gateway.bridge.identity import Callers, Identity
+from gateway.bridge.opinion import GuardedTurnModel
 from gateway.bridge.phrases import Phrases, load_phrases
 from gateway.bridge.recovery import LeftOvers
 from gateway.bridge.routes import DEFAULT, Announcements, Route, Routes
@@ -229,9 +230,14 @@ def _turn_model(path: str) -> TurnModel:
     """The operator's own model, made by the factory that `module:factory` names."""
     module, _, factory = path.partition(":")
     try:
-        model: TurnModel = getattr(import_module(module), factory)()
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            [BadSetting("GATEWAY_TURN_TAKING__TURN_MODEL", f"{path!r} cannot be loaded: {error}")]
-        ) from error
-    return model
+        model = getattr(import_module(module), factory)()
+    except Exception as error:
+        # foreign code, at the start: whatever is wrong with it is the setting's fault
+        raise _no_model(path, f"cannot be loaded: {error!r}") from error
+    if not callable(getattr(model, "complete", None)):
+        raise _no_model(path, f"makes {model!r}, which has no method complete(pcm)")
+    return GuardedTurnModel(model)
+
+
+def _no_model(path: str, problem: str) -> ConfigError:
+    return ConfigError([BadSetting("GATEWAY_TURN_TAKING__TURN_MODEL", f"{path!r} {problem}")])

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from audio.endpoint.echo_path import EchoPath
+from audio.endpoint.echo_path import LONGEST_MS, EchoPath
 from audio.mulaw import dbfs
 from audio.types import FRAME_MS, FRAME_SAMPLES, SILENCE_DBFS, Pcm
 
@@ -35,6 +35,8 @@ _NO_ECHO: Final = -75.0
 """dBFS of a predicted echo that no line carries."""
 _TAIL_FRAMES: Final = 3
 """An echo rings on for this long after the predicted one."""
+_RETURN_FRAMES: Final = LONGEST_MS // FRAME_MS + _TAIL_FRAMES
+"""So long after we fell silent something of us may still return."""
 
 _Floats = NDArray[np.float32]
 
@@ -88,7 +90,7 @@ class EchoGuard:
         ours = SILENCE_DBFS if agent is None else _level(agent)
         if not self._fresh:
             self._path.forget_sound()
-        self._fresh = len(self._recent) + _TAIL_FRAMES if agent is not None else self._fresh - 1
+        self._fresh = _RETURN_FRAMES if agent is not None else self._fresh - 1
         self._recent.append(ours)
         self._recent.popleft()
         self._loudest = max(self._recent)

@@ -8,7 +8,8 @@ installed costs nothing.
 from __future__ import annotations
 
 from enum import Enum
-from importlib.util import find_spec
+from functools import cache
+from importlib import import_module
 from typing import Final, Protocol
 
 from audio.types import Pcm
@@ -44,9 +45,14 @@ class Vad(Protocol):
 ENGINES: Final = ("webrtc", "silero", "hybrid")
 
 
+@cache
 def model_installed() -> bool:
-    """Whether the speech model's runtime is there: the `silero` extra brings it."""
-    return find_spec("onnxruntime") is not None
+    """Whether the speech model's runtime is there and can be loaded: the `silero` extra brings it."""
+    try:
+        import_module("onnxruntime")
+    except ImportError:
+        return False
+    return True
 
 
 def best_engine() -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,6 +22,7 @@ from gateway.bridge.answers import (
     new_record,
 )
 from gateway.bridge.bridge import Bridge
+from gateway.bridge.lately import Lately
 from gateway.bridge.refusals import Refusals
 from gateway.bridge.routes import Announcements, Route, Routes
 from gateway.bridge.tickets import Ticket, Tickets, token_digest
@@ -43,7 +45,7 @@ STORE_GIVEN_UP: Final = 5.0
 LINE_SILENCE: Final = 5.0
 """Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
 MAX_APOLOGIES: Final = 1000
-"""Ended calls remembered for the carrier's question what is next."""
+"""Ended calls remembered for the carrier's question what is next, or for one that comes late."""
 WAIT_STEP: Final = 3
 """Seconds after which a caller who waits for a free user is looked after again."""
 WAIT_WORDS: Final = 18.0
@@ -74,7 +76,10 @@ class Switchboard:
         self._calls: dict[str, Bridge] = {}
         self._tickets = Tickets(make_document, clock, options.token_seconds)
         self._held: dict[str, asyncio.Task[None]] = {}
-        self._sorry: dict[str, None] = {}
+        self._gone = Lately[None](MAX_APOLOGIES)
+        self._holding = Lately[tuple[Incoming, Route]](MAX_APOLOGIES)
+        """Callers who hold the line for a free user."""
+        self._sorry = Lately[None](MAX_APOLOGIES)
         """Calls whose callers we could not speak to, in order."""
         self._refusals = Refusals(store, clock, options.replica)
         self._answering: dict[str, asyncio.Future[Answer]] = {}
@@ -131,6 +136,8 @@ class Switchboard:
         bridge = self._calls.get(incoming.call_sid)
         if bridge is not None:
             return await self._answer_again(bridge)
+        if incoming.call_sid in self._gone:
+            return Refuse.ENDED
         route = self._routes.find(incoming.called)
         if route is None or self.draining or self.full or self._tasks is None:
             known = await self._known(incoming.call_sid)
@@ -190,6 +197,7 @@ class Switchboard:
                     return self._refused(incoming, route, "withheld")
                 return self._wait(incoming, route) or self._refused(incoming, route, "no-user")
             case Admitted():
+                self._holding.pop(incoming.call_sid)
                 bridge = self._bridge(record, route, outcome.user_id)
                 self._begin(bridge, ticket, tasks)
                 return Connect(ticket.document)
@@ -206,6 +214,8 @@ class Switchboard:
         step = min(WAIT_STEP, int(left))
         again = waited >= WAIT_WORDS and waited % WAIT_WORDS < step
         speak = again or incoming.waiting_since is None
+        # only to write down those who give up: whoever asks next need not find it here
+        self._holding.keep(incoming.call_sid, (replace(incoming, waiting_since=since), route))
         return Wait(since, step, speak)
 
     def _bridge(self, record: CallRecord, route: Route, leased: UserId) -> Bridge:
@@ -234,7 +244,8 @@ class Switchboard:
             ).inc()
             self._calls.pop(record.call_sid, None)
             if bridge.sorry:
-                self._remember_sorry(record.call_sid)
+                # for the carrier's next question, which may come after the call is settled
+                self._sorry.keep(record.call_sid, None)
             self._held.pop(record.call_sid, None)
             self._tickets.drop(record.call_sid)
 
@@ -246,6 +257,7 @@ class Switchboard:
         self._metrics.calls_total.labels(
             direction=incoming.direction, end_reason="overflow" if overflow else "rejected"
         ).inc()
+        self._holding.pop(incoming.call_sid)
         self._refusals.keep(self._tasks, incoming, route, why, overflow)
         if route is None:
             return Refuse.UNROUTED
@@ -301,11 +313,18 @@ class Switchboard:
         bridge = self._calls.get(call_sid)
         return call_sid in self._sorry or (bridge is not None and bridge.sorry)
 
-    def _remember_sorry(self, call_sid: str) -> None:
-        """Keep it for the carrier's next question, which may come after the call is settled."""
-        self._sorry[call_sid] = None
-        while len(self._sorry) > MAX_APOLOGIES:
-            del self._sorry[next(iter(self._sorry))]
+    def over(self, call_sid: str) -> None:
+        """The carrier says that this call has ended, whether or not it ever was one of ours."""
+        bridge = self._calls.get(call_sid)
+        if bridge is not None:
+            bridge.over()
+            return
+        holding = self._holding.pop(call_sid)
+        if holding is not None:
+            fact(_log, "call.gave-up", call_sid=call_sid)
+            self._refusals.keep(self._tasks, *holding, "gave-up", None)
+        # one that was turned away must not be let in by a question that is late
+        self._gone.keep(call_sid, None)
 
     def live_record(self, call_sid: str) -> dict[str, object] | None:
         """The record of a call of this process, fresher than the store's."""

@@ -311,10 +311,12 @@ class Answering(Keying):
             self._after_prompt(now)
         else:
             self._mind_dead_air(now)
+            self._consider(now)
 
     def _after_prompt(self, now: float) -> None:
         if not self._answer_early(now):
             self._await_caller(now)
+            self._consider(now)
 
     def _heard(
         self, index: int | None, kind: Kind, event: PlaybackDrained | PlaybackCleared

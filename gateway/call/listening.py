@@ -34,7 +34,7 @@ class Listening(Life):
             return
         self._silence_due = self.timers.due(Timer.SILENCE) or self._silence_due
         self.timers.stop(Timer.SILENCE, Timer.MERGE)
-        self._drop_early(now)
+        self._drop_early()
         if self._speech is not None:
             self._out.append(DropUtterance(self._speech.utterance))
         self._speech = Speech(event.utterance, self._needed_ms())
@@ -126,7 +126,12 @@ class Listening(Life):
     def _consider(self, now: float) -> None:
         """Give the floor to the caller if enough was heard."""
         speech = self._speech
-        if speech is None or speech.taken or speech.needed_ms is None:
+        if speech is None or speech.taken:
+            return
+        if speech.needed_ms is None:
+            # what could not be interrupted may be over by now
+            speech.needed_ms = self._needed_ms()
+        if speech.needed_ms is None:
             return
         if speech.accepted_ms >= speech.needed_ms:
             self._take_floor(speech, now)
@@ -139,6 +144,9 @@ class Listening(Life):
             self._patience.cut_short()
             self._tell_patience()
         if self.voice.queue:
+            if any(item.kind is Kind.REPLY for item in self.voice.queue):
+                self._patience.asked("")  # its question was not heard
+                self._tell_patience()
             self._interrupt(now)
         self.timers.stop(Timer.DEAD_AIR, Timer.FILLER, Timer.PATIENCE, Timer.STALL, Timer.SILENCE)
         self._quiet_since = self._silence_due = None
@@ -188,14 +196,14 @@ class Listening(Life):
         if enough and self.voice.audible and not self._greeting_awaited():
             self._early = EarlyAnswer(event.utterance, now, event.began_at, event.last_at)
         else:
-            self._not_sent(event, now, over_agent=enough and self.voice.audible)
+            self._not_sent(event.utterance, now, over_agent=enough and self.voice.audible)
         self._go_on(now)
 
-    def _not_sent(self, event: SpeechEnded | EarlyAnswer, now: float, *, over_agent: bool) -> None:
+    def _not_sent(self, utterance: int, ended_at: float, *, over_agent: bool) -> None:
         """Words that are nobody's turn: listening said aloud, or no words at all."""
         if over_agent:
-            self.record.note(now, "back-channel")
-        self._out.append(DropUtterance(event.utterance))
+            self.record.note(ended_at, "back-channel")
+        self._out.append(DropUtterance(utterance))
 
     def _go_on(self, now: float) -> None:
         """A false start is over: what it had stopped goes on."""
@@ -317,9 +325,9 @@ class Listening(Life):
         if speech is not None and not speech.taken and yields:
             self.voice.hold()
 
-    def _drop_early(self, now: float) -> None:
+    def _drop_early(self) -> None:
         if self._early is not None:
-            self._not_sent(self._early, now, over_agent=True)
+            self._not_sent(self._early.utterance, self._early.ended_at, over_agent=True)
             self._early = None
 
     def _answer_early(self, now: float) -> bool:
@@ -328,7 +336,7 @@ class Listening(Life):
         if early is None:
             return False
         if (now - early.ended_at) * 1000 > self.policy.early_answer_ms:
-            self._not_sent(early, now, over_agent=True)
+            self._not_sent(early.utterance, early.ended_at, over_agent=True)
             return False
         self.exchange.take(early.utterance)
         self._utterance_over(early.began, early.last, early.ended_at)

@@ -32,7 +32,7 @@ class Policy:
     """A caller who speaks again so soon after the declared end, unanswered, had only paused."""
     words_within_seconds: float = 3.0
     """A short word over the agent's voice is listening; a second one within this time may be more:"""
-    words_share: float = 1.75
+    words_share: float = 1.65
     """together they interrupt from so many times `confirm_ms` on."""
     protect_greeting: bool = False
     protected_phrases: frozenset[str] = frozenset()

@@ -139,10 +139,12 @@ class CallRecord:
     events: list[tuple[float, str, dict[str, object]]] = field(default_factory=list)
 
     def note(self, now: float, kind: str, **facts: object) -> None:
-        """Add an event; beyond `MAX_EVENTS` the oldest but the first hundred go."""
+        """Add an event, in the order of time even when it is told late; beyond `MAX_EVENTS` the oldest but the first hundred go."""
         if len(self.events) >= MAX_EVENTS:
             del self.events[100]
         self.events.append((now, kind, facts))
+        if len(self.events) > 1 and now < self.events[-2][0]:
+            self.events.sort(key=lambda event: event[0])
 
     def as_json(self, iso: Callable[[float], str]) -> dict[str, object]:
         """The record as plain JSON values; `iso` makes text of a monotonic time."""

@@ -43,6 +43,8 @@ gateway's record can be read (GATEWAY_ADMIN_TOKEN), it must say so too; otherwis
 
 FACETS: Final = ("services",)
 """What a starter is about where nothing is said."""
+NEVER_MS: Final = 3_600_000
+"""Time within which a `clear` must come that need not come."""
 KEYS: Final = re.compile(r"[0-9*#A-D]+")
 
 
@@ -104,6 +106,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DB[@MS]",
         help="what the caller hears comes back on the line, so many dB softer, after MS ms (120)",
     )
+    parser.add_argument(
+        "--may-go-on",
+        action="store_true",
+        help="an interruption need not stop the agent (a short word, a protected greeting)",
+    )
     parser.add_argument("--from", dest="caller", default="+15550001111", help="calling number")
     parser.add_argument("--to", dest="called", default="+15550002222", help="number called")
     parser.add_argument(
@@ -136,6 +143,8 @@ def run(args: argparse.Namespace) -> int:
         hang_up_after=args.hang_up_after,
         record=args.record,
     )
+    if args.may_go_on:
+        plan = replace(plan, clear_within_ms=NEVER_MS)
     return asyncio.run(_call(plan, target, settings, as_json=args.json))
 
 

@@ -41,6 +41,10 @@ REFUSED: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "every user it could speak for was on another call",
             "GATEWAY_IDENTITY pool or per-caller, or let callers wait: GATEWAY_BUSY_WAIT_SECONDS",
         ),
+        "gave-up": (
+            "the caller hung up while waiting for a free user",
+            "more users, or identity per-caller: nobody waits then",
+        ),
         "withheld": (
             "who calls was withheld, and there is no user for such callers",
             "set AMIGO_USER_POOL or AMIGO_USER_ID",

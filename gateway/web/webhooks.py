@@ -131,9 +131,7 @@ async def status(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     form = await _signed_form(request)
     if form.get("CallStatus", "") in FINAL_STATUSES:
-        bridge = desk.switchboard.find(form.get("CallSid", ""))
-        if bridge is not None:
-            bridge.over()
+        desk.switchboard.over(form.get("CallSid", ""))
     return web.Response(status=204)
 
 

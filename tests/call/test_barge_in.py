@@ -112,3 +112,45 @@ def test_a_pause_over_nothing_is_nothing() -> None:
 
     assert [] == stage.tell(ev.SpeechPaused(0, 300), ev.SpeechResumed(0))
     assert stage.session.phase is Phase.UPLOADING
+
+
+def test_who_answers_a_protected_phrase_and_goes_on_after_it_is_heard() -> None:
+    stage = Stage(protected_phrases=frozenset({"still-there"})).greeted()
+    [prompt] = [one for one in stage.wait(10.5) if isinstance(one, cmd.SayPhrase)]
+    stage.tell(ev.PlaybackBegan(prompt.item))
+    stage.tell(ev.SpeechStarted(0), ev.SpeechAccepted(0, 240), ev.SpeechAccepted(0, 450))
+
+    assert cmd.StartTurn(2, (0,)) in stage.tell(ev.PlaybackDrained(prompt.item, 900))
+    assert stage.session.phase is Phase.UPLOADING
+
+
+def test_who_begins_over_a_protected_phrase_is_heard_after_it() -> None:
+    stage = Stage(barge_in=False).greeted()
+    [prompt] = [one for one in stage.wait(10.5) if isinstance(one, cmd.SayPhrase)]
+    stage.tell(ev.PlaybackBegan(prompt.item), ev.SpeechStarted(0))
+    stage.tell(ev.PlaybackDrained(prompt.item, 900))
+
+    assert cmd.StartTurn(2, (0,)) in stage.tell(ev.SpeechAccepted(0, 240))
+
+
+def test_listening_said_aloud_is_dated_when_it_was_said() -> None:
+    stage, item = talking()
+    word(stage, 1, 360)
+    said_at = stage.now
+    stage.now += 9.0
+    stage.session.record.note(stage.now, "something-else")
+    stage.tell(ev.ReplyCompleted(1, "m", "i", "t", ends=False), ev.TurnClosed(1))
+    stage.tell(ev.PlaybackDrained(item, 4000, "t"))
+
+    events = stage.session.record.events
+    assert [at for at, kind, _ in events if kind == "back-channel"] == [said_at]
+    assert [at for at, _, _ in events] == sorted(at for at, _, _ in events)
+
+
+def test_a_question_that_was_not_heard_to_its_end_sets_no_patience() -> None:
+    stage, _ = talking()
+    stage.tell(ev.ReplyCompleted(1, "m", "i", "Fine. What is your number?", ends=False))
+    stage.tell(ev.SpeechStarted(1), ev.SpeechAccepted(1, 450))
+
+    told = [one.ms for one in stage.asked if isinstance(one, cmd.SetPatience)]
+    assert told == [1060, 660]

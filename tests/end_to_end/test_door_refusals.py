@@ -113,6 +113,37 @@ async def test_a_refused_call_that_is_asked_about_again_is_no_ended_one(tmp_path
         await house.carrier.status(sid)
 
 
+async def test_a_refused_call_that_is_over_is_not_let_in_by_a_late_question(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        first, _ = await house.answered()
+        sid = new_call_sid()
+        assert (await house.carrier.voice(sid)).busy
+        await kept(house, sid)
+        await house.carrier.status(sid)
+        await house.carrier.status(first)
+        await house.settled(first)
+
+        late = await house.carrier.voice(sid)
+        assert late.verbs == ["Hangup"]
+        assert (await house.record(sid))["end_reason"] == "rejected"
+
+
+async def test_who_hangs_up_while_on_hold_leaves_a_record(tmp_path: Path) -> None:
+    async with open_house(tmp_path, env={"GATEWAY_BUSY_WAIT_SECONDS": "30"}) as house:
+        first, _ = await house.answered()
+        sid = new_call_sid()
+        held = await house.carrier.voice(sid)
+        assert held.verbs[-1] == "Redirect"
+        await house.carrier.status(sid)
+        await kept(house, sid)
+
+        record = await house.record(sid)
+        [event] = [event for event in record["events"] if event["type"] == "refused"]
+        assert event["why"] == "gave-up"
+        assert (await house.carrier.voice(sid)).verbs == ["Hangup"]
+        await house.carrier.status(first)
+
+
 async def test_a_call_that_is_passed_on_does_not_come_back_for_ever(tmp_path: Path) -> None:
     text = '[default]\noverflow = "+15550008888"\n'
     async with open_house(tmp_path, env=routes(tmp_path, text)) as house:

@@ -14,7 +14,7 @@ import pytest
 from gateway.rca import explain
 from gateway.sandbox.options import Credentials, SandboxOptions, Service
 from gateway.simulator import CallPlan
-from tests.end_to_end.door_carrier import new_call_sid
+from tests.end_to_end.door_carrier import eventually, new_call_sid
 from tests.end_to_end.door_kit import BriefVoice, House, open_grounds, open_house
 from tests.end_to_end.door_order import leased, store_rows
 from tests.support.stack import run_sandbox
@@ -351,8 +351,9 @@ async def test_who_has_waited_long_enough_is_told_so(tmp_path: Path) -> None:
 
         assert any("hold the line" in note for note in result.notes), result.notes
         assert any("call again later" in note for note in result.notes)
-        record = await house.settled(result.call_sid)
-        assert record["end_reason"] == "rejected"
+        kept = "SELECT call_sid FROM calls WHERE end_reason = 'rejected'"
+        await eventually(lambda: store_rows(house.store_path, kept) == [(result.call_sid,)])
+        record = await house.record(result.call_sid)
         assert record["events"][-1]["waited_seconds"] in range(2, 6)
         assert len(store_rows(house.store_path, "SELECT call_sid FROM calls")) == 2
         await house.carrier.status(first)

@@ -23,7 +23,9 @@ async def made(house) -> tuple[int, int]:
     """Calls in the store, and create requests at the API."""
     requests = (await house.log())["requests"]
     creates = sum(one["operation"] == "create" for one in requests)
-    return len(store_rows(house.store_path, "SELECT call_sid FROM calls")), creates
+    return len(
+        store_rows(house.store_path, "SELECT call_sid FROM calls WHERE answer <> ''")
+    ), creates
 
 
 # ---------------------------------------------------------------- who is let in
