@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio.endpoint.echo_path import LONGEST_MS, EchoPath
-from audio.mulaw import dbfs
+from audio.mulaw import dbfs, level_dbfs
 from audio.types import FRAME_MS, FRAME_SAMPLES, SILENCE_DBFS, Pcm
 
 _INAUDIBLE: Final = -60.0
@@ -87,7 +87,7 @@ class EchoGuard:
         if agent is None and not self._fresh:
             self.guard = -inf
             return
-        ours = SILENCE_DBFS if agent is None else _level(agent)
+        ours = SILENCE_DBFS if agent is None else level_dbfs(agent)
         if not self._fresh:
             self._path.forget_sound()
         self._fresh = _RETURN_FRAMES if agent is not None else self._fresh - 1
@@ -129,8 +129,3 @@ class EchoGuard:
             up = self.level - recent > self._leak
             leak = self._leak + (_LEAK_UP if up else -_LEAK_DOWN)
             self._leak = min(max(leak, _LEAK_LEAST), _LEAK_MOST)
-
-
-def _level(pcm: Pcm) -> float:
-    samples = pcm.astype(np.float32)
-    return dbfs(float(samples.dot(samples)) / pcm.size)

@@ -217,7 +217,9 @@ class EchoPath:
         strongest = int(np.abs(self._filter).argmax())
         if _EDGE <= strongest < _TAPS - _EDGE or self.delay is None:
             return
-        self._settle(self.delay + strongest - _BEFORE)
+        delay = min(max(self.delay + strongest - _BEFORE, _BEFORE), _LAGS)
+        if delay != self.delay:  # at the end of its range it cannot come closer
+            self._settle(delay)
 
 
 def _middle(samples: _Floats) -> _Floats:
