@@ -103,7 +103,8 @@ async def test_a_key_does_not_stop_a_protected_greeting(tmp_path: Path) -> None:
 
         greeting = call.turn("greeting")
         assert greeting["heard_text"] == greeting["agent_text"]
-        assert call.clears == 0
+        # on a busy machine the caller's goodbye may still talk into the answer to the key
+        assert not greeting["interrupted"]
         assert (await house.api()).user_messages == ["5", "goodbye"]
 
 
