@@ -281,6 +281,10 @@ class Bridge:
             case cmd.HangUp():
                 self._report_line()
                 self._child(self._hang_up(), "hang-up")
+            case cmd.ReleaseLine():
+                self._report_line()
+                self._close_line()
+                self._emit(ev.LineClosed())
             case cmd.CloseLine():
                 self._close_line()
             case cmd.FinishConversation():
