@@ -8,6 +8,7 @@ from gateway.call.events import CallerGone, LineClosed, LineLost, StreamOpened, 
 from gateway.call.exchange import Conversation, Turn
 from gateway.call.life import TRANSFER
 from gateway.call.phases import LIVE, UNHEARD, Phase
+from gateway.call.record import TurnRecord
 from gateway.call.timers import Timer
 
 _PARTING = {
@@ -49,6 +50,8 @@ class Connecting(Answering):
             # a finish that was under way may have been for nothing: the API tells, at the next turn
             self.exchange.conversation = Conversation.OVER if over else Conversation.OPEN
             record.conversation_state = self.exchange.conversation.value
+            if not record.turns:
+                record.turns.append(TurnRecord(0, "greeting"))  # turn 0 is always the creation
         elif self._fate is None:
             self._create_anew()
         else:
