@@ -30,8 +30,8 @@ class Books:
         self._record = record
         self._house = house
         self._epoch = house.clock.wall() - house.clock.now()
-        self.opened_wall = house.clock.wall()
-        """When the call began: no conversation of its own is older."""
+        self.opened_wall = self._epoch + record.started_at
+        """When the call began, here or at a replica before: no conversation of its own is older."""
         self._asked = asyncio.Event()
         self._unfinished = False
         """A conversation was created and is not finished yet."""
