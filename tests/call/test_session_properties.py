@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +15,14 @@ from gateway.call.session import CallSession
 from gateway.ids import ConversationId, StreamSid
 from tests.support.world import World, make_record
 
-CHOICES = st.lists(st.integers(1, 100_000), max_size=200)
+
+def long_life(seed: int) -> list[int]:
+    dice = Random(seed)
+    return [dice.randint(1, 100_000) for _ in range(300)]
+
+
+# short lives shrink well; only long ones get far into a conversation
+CHOICES = st.lists(st.integers(1, 100_000), max_size=200) | st.integers(0, 2**32).map(long_life)
 POLICIES = st.builds(
     Policy,
     merge_ms=st.sampled_from([0, 400]),
