@@ -9,6 +9,10 @@ from typing import Any
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.store import Admitted, CallStore, NewCall, StoredCall, open_store
 
+HERE = "elsewhere:1:1:aaaa"
+"""The replica of calls whose test names none. No process table can tell of a machine that is not
+this one: only heartbeats can."""
+
 START = 1_000_000.0
 """Wall time at which every test begins."""
 
@@ -48,8 +52,7 @@ def new_call(call_sid: str = "CA1", users: tuple[str, ...] = ("u1",), **changes:
         "organization": "org",
         "service_id": "5a9db0c55a9db0c55a9db0c5",
         "candidates": tuple(UserId(user) for user in users),
-        # No process table can tell of a machine that is not this one: only heartbeats can.
-        "replica": "elsewhere:1:1:aaaa",
+        "replica": HERE,
         "token_digest": f"digest-of-{call_sid}",
         "token_expires": START + 60,
         "answer": f"<Response>{call_sid}</Response>",
@@ -75,11 +78,13 @@ async def save(
     state: str = "open",
     *,
     ended: bool = False,
+    replica: str = HERE,
     record: dict[str, object] | None = None,
     conversation: str | None = "c1",
 ) -> None:
     await store.save(
         CallSid(call_sid),
+        replica=replica,
         record={} if record is None else record,
         status="completed" if ended else "listening",
         end_reason="caller-hangup" if ended else None,

@@ -13,7 +13,7 @@ from gateway.ids import CallSid
 from gateway.store import SETTLED_STATES, Admitted, NoUserFree, open_store
 from tests.support.redis_server import RedisServer
 
-from .support import JumpClock, end, leased, new_call, save
+from .support import HERE, JumpClock, end, leased, new_call, save
 
 USERS = ("u0", "u1", "u2")
 CALLS = st.integers(0, 7)
@@ -64,7 +64,7 @@ async def live(steps: list[tuple[str, int, object]], url: str) -> None:
                     await save(store, call, state, ended=ended)
                     model.settled[call] = ended and state in SETTLED_STATES
                 case "release", None:
-                    await store.release_user(CallSid(call))
+                    await store.release_user(CallSid(call), HERE)
                     model.release(call)
         orphans = await store.orphans(clock.time + 1000, "other:1:1:x")
 
@@ -121,7 +121,7 @@ async def crowd(lives: list[list[tuple[str, int]]], url: str) -> None:
                         taken.remove(pair)
                     await end(store, call)
                     if step == "release":
-                        await store.release_user(CallSid(call))
+                        await store.release_user(CallSid(call), HERE)
                 users = [user for user, _ in taken]
                 assert len(users) == len(set(users)), "one user, two calls"
 

@@ -18,7 +18,7 @@ from gateway.store.redis_line import PATIENCE
 from gateway.store.redis_schema import STEPS, upgrade_script
 from tests.support.redis_server import RedisServer, free_port, running_redis
 
-from .support import JumpClock, end, leased, new_call, save, stored
+from .support import HERE, JumpClock, end, leased, new_call, save, stored
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ async def test_nothing_but_the_call_is_left_of_a_settled_call(
     async with open_store(redis_server.url, clock) as store:
         await store.admit(new_call("CA1"))
         await end(store, "CA1")
-        await store.release_user(CallSid("CA1"))
+        await store.release_user(CallSid("CA1"), HERE)
     with redis_server.client() as client:
         left = {str(name).removeprefix("{vg}:") for name in client.keys("*")}
 
