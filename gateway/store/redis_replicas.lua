@@ -44,6 +44,7 @@ end
 
 local function hand_over(call, heir, now)
   redis.call('HSET', key_of(call), 'replica', heir)
+  redis.call('HDEL', key_of(call), 'admission') -- from here on the heir knows of it: not withdrawn
   beat(heir, now)
   if redis.call('ZCARD', orders) > 0 then ring(heir) end
 end

@@ -132,13 +132,13 @@ def turn_away(connection: sqlite3.Connection, values: dict[str, object]) -> None
     connection.execute(_TURN_AWAY, values)
 
 
-def withdraw(connection: sqlite3.Connection, call_sid: CallSid, digest: str) -> None:
+def withdraw(connection: sqlite3.Connection, call_sid: CallSid, replica: str, digest: str) -> None:
     """Undo an admission nobody learned of; one that went on since (same webhook again) stays."""
     statement = """
-        DELETE FROM calls WHERE call_sid = ? AND token_digest = ? AND token_used = 0
-          AND conversation_id IS NULL
+        DELETE FROM calls WHERE call_sid = ? AND replica = ? AND token_digest = ?
+          AND token_used = 0 AND conversation_id IS NULL
     """
-    if connection.execute(statement, (call_sid, digest)).rowcount:
+    if connection.execute(statement, (call_sid, replica, digest)).rowcount:
         connection.execute("UPDATE leases SET call_sid = NULL WHERE call_sid = ?", (call_sid,))
 
 

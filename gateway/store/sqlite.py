@@ -50,7 +50,7 @@ class SqliteStore:
         values = sql.admission(new)
         return await self._write(
             lambda connection: sql.admit(connection, values),
-            undo=lambda connection: sql.withdraw(connection, new.call_sid, new.token_digest),
+            undo=lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest),
         )
 
     async def turn_away(self, new: NewCall) -> None:

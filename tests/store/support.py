@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.errors import Fenced
 from gateway.ids import CallSid, ConversationId, UserId
-from gateway.store import Admitted, CallStore, NewCall, StoredCall, open_store
+from gateway.store import Admitted, CallStore, NewCall, Order, StoredCall, open_store
 
 HERE = "elsewhere:1:1:aaaa"
 """The replica of calls whose test names none. No process table can tell of a machine that is not
@@ -92,6 +93,27 @@ async def save(
         conversation_state=state,
         ended=ended,
     )
+
+
+async def whole_life_with_owners(store: CallStore, clock: JumpClock) -> None:
+    """What an upgraded store must do with CA1, which HERE held before."""
+    heir, sid = "heir:1:1:b", CallSid("CA1")
+    order = Order(call_sid=sid, kind="hangup", body={})
+    await store.heartbeat(HERE, clock.time, "http://here")
+    assert await store.address_of(HERE, clock.time) == "http://here"
+    assert await store.order(order, clock.time)
+    call = await store.claim(sid, heir, clock.time)
+    assert call is not None
+    assert (call.replica, call.user_id, call.conversation_id) == (heir, "u1", "c1")
+    assert await store.take_orders(heir, 0) == [order]
+    try:
+        await save(store, "CA1")
+    except Fenced:
+        await save(store, "CA1", "finished", replica=heir, ended=True)
+    else:
+        raise AssertionError("not fenced")
+    await store.release_user(sid, heir)
+    assert await store.admit(new_call("CA2")) == leased("u1")
 
 
 async def end(store: CallStore, call_sid: str, state: str = "finished") -> None:
