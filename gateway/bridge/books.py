@@ -12,7 +12,7 @@ from gateway.bridge.house import House
 from gateway.call import commands as cmd
 from gateway.call.record import CallRecord
 from gateway.clock import iso
-from gateway.errors import StoreError
+from gateway.errors import Fenced, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import bind_conversation, fact
 from gateway.metrics import TURN_PARTS, Metrics
@@ -35,6 +35,8 @@ class Books:
         self._asked = asyncio.Event()
         self._unfinished = False
         """A conversation was created and is not finished yet."""
+        self._fenced = False
+        """Another replica has the call: nothing is written any more."""
 
     def as_json(self) -> dict[str, object]:
         """The record as it stands now."""
@@ -46,7 +48,7 @@ class Books:
 
     async def run(self) -> None:
         """Write the record whenever it has changed; a store that is down is tried again."""
-        while True:
+        while not self._fenced:
             await self._asked.wait()
             self._asked.clear()
             try:
@@ -57,17 +59,25 @@ class Books:
                 self._asked.set()
 
     async def _save(self) -> None:
+        """Write the record; nothing happens once another replica has the call."""
+        if self._fenced:
+            return
         record = self._record
         conversation = record.conversation_id
-        await self._house.store.save(
-            CallSid(record.call_sid),
-            record=self.as_json(),
-            status=record.status,
-            end_reason=record.end_reason,
-            conversation_id=None if conversation is None else ConversationId(conversation),
-            conversation_state=record.conversation_state,
-            ended=record.ended_at is not None,
-        )
+        try:
+            await self._house.store.save(
+                CallSid(record.call_sid),
+                replica=record.replica,
+                record=self.as_json(),
+                status=record.status,
+                end_reason=record.end_reason,
+                conversation_id=None if conversation is None else ConversationId(conversation),
+                conversation_state=record.conversation_state,
+                ended=record.ended_at is not None,
+            )
+        except Fenced:
+            self._fenced = True
+            fact(_log, "call.fenced", level=logging.WARNING)
 
     async def close(self) -> None:
         """The final record and the user's release; tried until the store takes them."""
@@ -76,7 +86,10 @@ class Books:
         while True:
             try:
                 await self._save()
-                await self._house.store.release_user(CallSid(self._record.call_sid))
+                if self._fenced:
+                    return  # the record, the user and what follows are the new owner's
+                record = self._record
+                await self._house.store.release_user(CallSid(record.call_sid), record.replica)
             except StoreError:
                 fact(_log, "store.save-failed", level=logging.WARNING)
                 await asyncio.sleep(pause)

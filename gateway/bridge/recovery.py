@@ -16,7 +16,7 @@ from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
-from gateway.errors import AmigoError, StoreError
+from gateway.errors import AmigoError, Fenced, StoreError
 from gateway.ids import ConversationId, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
@@ -131,6 +131,7 @@ class Recovery:
             try:
                 await self._store.save(
                     call.call_sid,
+                    replica=self._replica,
                     record=record,
                     status=str(record["status"]),
                     end_reason=str(record["end_reason"]),
@@ -138,9 +139,12 @@ class Recovery:
                     conversation_state=state,
                     ended=True,
                 )
-                await self._store.release_user(call.call_sid)
+                await self._store.release_user(call.call_sid, self._replica)
             except StoreError:
                 await asyncio.sleep(1.0)
+            except Fenced:
+                fact(_log, "call.fenced", level=logging.WARNING, call_sid=call.call_sid)
+                return
             else:
                 break
         if state in {"finished", "auto-finished"}:
