@@ -15,6 +15,7 @@ from gateway.bridge.books import Books
 from gateway.bridge.house import House
 from gateway.call.record import CallRecord
 from gateway.clock import SystemClock
+from gateway.errors import StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.metrics import Metrics
 from gateway.store import CallStore, NewCall, NoUserFree, open_store
@@ -43,7 +44,13 @@ class Nothing:
 
 
 @pytest.fixture
-def books(store: CallStore) -> Books:
+def told() -> list[str]:
+    """What the bridge was told."""
+    return []
+
+
+@pytest.fixture
+def books(store: CallStore, told: list[str]) -> Books:
     record = CallRecord(
         call_sid=CA1, direction="inbound", caller="", called="", organization="org",
         service_id="s", user_id="u1", replica=HERE, started_at=0.0, conversation_id="c1",
@@ -51,28 +58,41 @@ def books(store: CallStore) -> Books:
     house: Any = SimpleNamespace(
         clock=SystemClock(), store=store, metrics=Metrics(), aftermath=Nothing(), account=None
     )
-    return Books(record, cast("House", house))
+    return Books(record, cast("House", house), lambda: told.append("fenced"))
 
 
 def fenced_lines(caplog: pytest.LogCaptureFixture) -> int:
     return sum("call.fenced" in record.getMessage() for record in caplog.records)
 
 
-async def test_the_saver_of_a_fenced_call_stops_and_says_so_once(
-    books: Books, store: CallStore, caplog: pytest.LogCaptureFixture
+async def test_the_saver_of_a_fenced_call_writes_nothing_and_tells_its_bridge(
+    books: Books, store: CallStore, told: list[str]
 ) -> None:
     await store.claim(CA1, THERE, SystemClock().wall())
-    with caplog.at_level(logging.WARNING):
-        books.ask()
-        await asyncio.wait_for(books.run(), HANG_LIMIT)
-        books.ask()
-        await asyncio.wait_for(books.run(), HANG_LIMIT)
-        await asyncio.wait_for(books.conversation_opened(ConversationId("c1")), HANG_LIMIT)
+    saving = asyncio.create_task(books.run())
+    books.ask()
+    async with asyncio.timeout(HANG_LIMIT):
+        while not told:
+            await asyncio.sleep(0.01)
+        await books.conversation_opened(ConversationId("c1"))
+        assert not await books.ours()
+    saving.cancel()
 
-    assert fenced_lines(caplog) == 1
+    assert told == ["fenced"] * 3
     call = await store.get(CA1)
     assert call is not None
     assert (call.record, call.replica, call.conversation_id) == ({}, THERE, None)
+
+
+async def test_a_store_that_is_away_leaves_the_call_ours(books: Books, told: list[str]) -> None:
+    books._house.store.save = _away  # type: ignore[method-assign]
+
+    assert await books.ours()
+    assert told == []
+
+
+async def _away(*_: object, **__: object) -> None:
+    raise StoreError("away")
 
 
 async def test_closing_the_books_of_a_fenced_call_ends_and_leaves_user_and_record(
