@@ -72,7 +72,7 @@ async def test_the_saver_of_a_fenced_call_writes_nothing_and_tells_its_bridge(
     saving = asyncio.create_task(books.run())
     books.ask()
     async with asyncio.timeout(HANG_LIMIT):
-        while not told:
+        while not told:  # noqa: ASYNC110 - what tells is a plain callback
             await asyncio.sleep(0.01)
         await books.conversation_opened(ConversationId("c1"))
         assert not await books.ours()
