@@ -133,6 +133,7 @@ async def run_gateway(
             metrics,
             replica,
             waiting=waiting,
+            holds=switchboard.holds,
             reconnect_seconds=settings.gateway_reconnect_seconds,
             address=settings.gateway_replica_url
             or own_address(settings.gateway_store_url, *address),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,7 +19,7 @@ from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
 from gateway.errors import AmigoError, Fenced, StoreError
-from gateway.ids import ConversationId, UserId
+from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
 from gateway.store import HEARTBEAT_TTL, CallStore, StoredCall, proven_dead
@@ -51,6 +52,7 @@ class Recovery:
         replica: str,
         *,
         waiting: WaitingRoom,
+        holds: Callable[[str], bool],
         reconnect_seconds: float,
         address: str = "",
     ) -> None:
@@ -62,6 +64,12 @@ class Recovery:
         self._metrics = metrics
         self._replica = replica
         self._waiting = waiting
+        self._holds = holds
+        """Whether this process carries the call, or is settling it."""
+        self._caring: set[str] = set()
+        """Calls whose caller is waited for, or whose debt is being paid."""
+        self._strays: set[str] = set()
+        """Calls that were ours in the store and nowhere else when last looked."""
         self._reconnect_seconds = reconnect_seconds
         self._address = address
         """Where other replicas reach this one."""
@@ -106,7 +114,7 @@ class Recovery:
             if route is None:
                 self._cannot_pay(call)
                 continue
-            if call.call_sid in self._waiting:
+            if call.call_sid in self._caring:
                 continue
             # before it is ours: the carrier may ask for it in the same moment
             seat = self._waiting.open(call.call_sid)
@@ -119,24 +127,55 @@ class Recovery:
             if adopted:
                 taken += 1
                 fact(_log, "orphan.adopted", call_sid=call.call_sid, state=call.conversation_state)
-                work = self._care(call, seat, user, route.house.account)
-                self._finisher.follow(work, call.call_sid)
+                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
             else:
                 self._waiting.close(call.call_sid)
+        await self._find_strays()
         return taken
+
+    async def _find_strays(self) -> None:
+        """Care for calls that are ours in the store and nowhere else, two looks in a row.
+
+        A claim whose answer was lost on its way leaves one behind.
+        """
+        strays = [
+            call
+            for call in await self._store.owned(self._replica)
+            if not self._holds(call.call_sid) and call.call_sid not in self._caring
+        ]
+        for call in strays:
+            route = self._routes.owner(call)
+            if call.call_sid in self._strays and route is not None:
+                fact(_log, "orphan.stray", call_sid=call.call_sid)
+                seat = self._waiting.open(call.call_sid)
+                try:
+                    user = await self._user(call)
+                except BaseException:
+                    self._waiting.close(call.call_sid)
+                    raise
+                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
+        self._strays = {call.call_sid for call in strays}
+
+    def _begin(self, care: Coroutine[None, None, None], call_sid: CallSid) -> None:
+        self._caring.add(call_sid)
+        self._finisher.follow(care, call_sid)
 
     async def _care(
         self, call: StoredCall, seat: Seat, user: UserId | None, account: Account
     ) -> None:
         """Wait for the caller where one may be on the line; else the call is lost, its debt is not."""
+        lost = call.ended
         try:
-            if not call.ended:
+            if not lost:
                 outcome = await self._waiting.wait(seat, self._reconnect_seconds)
-                if outcome is Outcome.TAKEN or not await self._lose(call, outcome):
-                    fact(_log, "orphan.taken-up", call_sid=call.call_sid)
-                    return
+                lost = outcome is not Outcome.TAKEN and await self._lose(call, outcome)
+            if not lost:
+                fact(_log, "orphan.taken-up", call_sid=call.call_sid)
+                return
         finally:
             self._waiting.close(call.call_sid)
+            if not lost:
+                self._caring.discard(call.call_sid)
         self._settle(call, user, account)
 
     async def _lose(self, call: StoredCall, outcome: Outcome) -> bool:
@@ -212,21 +251,29 @@ class Recovery:
         record["conversation_state"] = state
         record["replica"] = self._replica
         record["status"] = "failed" if lost or state == "finish-failed" else "completed"
-        while True:
-            try:
-                await self._write(call, record, state)
-                await self._store.release_user(call.call_sid, self._replica)
-            except Fenced:
-                return  # this process stood still, and another has paid
-            except StoreError:
-                await asyncio.sleep(1.0)
-            else:
-                break
+        try:
+            await self._close_for_good(call, record, state)
+        except Fenced:
+            return  # this process stood still, and another has paid
+        finally:
+            self._caring.discard(call.call_sid)
         if state in {"finished", "auto-finished"}:
             self._metrics.orphans_finished_total.inc()
         fact(_log, "orphan.closed", call_sid=call.call_sid, state=state)
         if call.conversation_id is not None and over is not None:
             self._aftermath.take(over.account, call.call_sid, over.user, call.conversation_id)
+
+    async def _close_for_good(
+        self, call: StoredCall, record: dict[str, object], state: str
+    ) -> None:
+        while True:
+            try:
+                await self._write(call, record, state)
+                await self._store.release_user(call.call_sid, self._replica)
+            except StoreError:
+                await asyncio.sleep(1.0)
+            else:
+                return
 
 
 class LeftOvers:

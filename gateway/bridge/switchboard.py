@@ -397,6 +397,10 @@ class Switchboard:
         """The call of this process, live or settling."""
         return self._calls.get(call_sid)
 
+    def holds(self, call_sid: str) -> bool:
+        """Whether the call is this process's: live, settling, or on its way in."""
+        return call_sid in self._calls or call_sid in self._answering
+
     async def after_stream(self, call_sid: CallSid, *, gone: bool) -> Answer | Elsewhere:
         """The stream is over: what is next? `gone`: so is the call, nobody listens any more."""
         bridge = self._calls.get(call_sid)

@@ -207,6 +207,13 @@ class CallStore(Protocol):
         """
         ...
 
+    async def owned(self, replica: str) -> list[StoredCall]:
+        """List unsettled calls, oldest first, that are this replica's.
+
+        One it does not hold was lost on its way: a claim whose answer never came.
+        """
+        ...
+
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:

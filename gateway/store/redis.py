@@ -197,6 +197,9 @@ class RedisStore:
         gone = [name for name in names if proven_dead(name)]
         return [stored(call) for call in await self._look("orphans", now, replica, *gone)]
 
+    async def owned(self, replica: str) -> list[StoredCall]:
+        return [stored(call) for call in await self._look("owned", replica)]
+
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:

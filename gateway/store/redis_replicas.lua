@@ -32,6 +32,14 @@ function reads.orphans(now, mine)
   return found
 end
 
+function reads.owned(mine)
+  local found = {}
+  for _, call in ipairs(redis.call('ZRANGE', unsettled, 0, -1)) do
+    if of(call, 'replica') == mine then found[#found + 1] = stored(call) end
+  end
+  return found
+end
+
 local function order_key(n) return root .. 'order:' .. n end
 
 -- A list, since one can wait for it; a bell nobody hears falls silent by itself.

@@ -243,6 +243,10 @@ def orphans(connection: sqlite3.Connection, now: float, replica: str) -> list[St
     return [call for call in found if call.replica in dead]
 
 
+def owned(connection: sqlite3.Connection, replica: str) -> list[StoredCall]:
+    return _every(connection, f"NOT {_SETTLED} AND replica = ? ORDER BY number", (replica,))
+
+
 def adopt(
     connection: sqlite3.Connection, call_sid: CallSid, holder: str, heir: str, now: float
 ) -> bool:

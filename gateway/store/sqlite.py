@@ -107,6 +107,9 @@ class SqliteStore:
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
         return await self._read(lambda c: sql.orphans(c, now, replica))
 
+    async def owned(self, replica: str) -> list[StoredCall]:
+        return await self._read(lambda c: sql.owned(c, replica))
+
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:

@@ -42,10 +42,14 @@ async def two(tmp_path: Path, env: dict[str, str]) -> AsyncIterator[tuple[House,
         await beating(here, there)
         yield here, there
         for house in (here, there):
-            await eventually(lambda one=house: not one.gateway.switchboard.unsettled, 15.0)
-            await eventually(lambda one=house: not one.gateway.finisher.owed, 15.0)
+            await idle(house)
         assert set((await here.finishes()).values()) <= {1}
         assert [one for one in await here.conversations() if not one["finished"]] == []
+
+
+async def idle(house: House) -> None:
+    gateway = house.gateway
+    await eventually(lambda: not gateway.switchboard.unsettled and not gateway.finisher.owed, 15.0)
 
 
 async def beating(*houses: House) -> None:
