@@ -187,11 +187,15 @@ class Bridge:
             # rung in vain: the stream that was offered could not be opened
             self.over(stream_only=True)
             return False
+        self.line_broke()
+        return True
+
+    def line_broke(self) -> None:
+        """The line is there, but dead: the caller may come back on another."""
         line, self._line = self._line, None
         if line is not None:
-            self._child(line.close(1000), "close lost line")
+            self._child(line.close(1000), "close dead line")
             self._line_lost()
-        return True
 
     def _line_lost(self) -> None:
         self._report_line()

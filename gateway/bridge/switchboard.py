@@ -315,7 +315,7 @@ class Switchboard:
             # for the carrier's next question, which may come after the call is settled
             if bridge.sorry:
                 self._sorry.keep(record.call_sid, None)
-            elif record.transfer_to is not None and not bridge.disowned:
+            elif record.transfer_to is not None and record.end_reason == "transfer":
                 self._handed.keep(record.call_sid, record.transfer_to)
             self._held.pop(record.call_sid, None)
             self._tickets.drop(record.call_sid)
@@ -433,7 +433,7 @@ class Switchboard:
             if route is not None and route.overflow:
                 return HandOver(route.overflow)
             return Refuse.SORRY
-        if record.transfer_to is not None:
+        if record.transfer_to is not None and record.end_reason == "transfer":
             return HandOver(record.transfer_to)
         return Refuse.SORRY if bridge.sorry else Refuse.ENDED
 
@@ -514,7 +514,7 @@ class Switchboard:
                     fact(
                         _log, "line.silent", level=logging.WARNING, call_sid=bridge.record.call_sid
                     )
-                    bridge.feed(ev.CallerGone())
+                    bridge.line_broke()
 
     def _woken(self) -> None:
         """This process stood still: whose our calls are is asked before anything is decided."""
