@@ -22,6 +22,7 @@ from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.pulse import Pulse
+from gateway.bridge.reconcile import Reconciler
 from gateway.bridge.recovery import Recovery
 from gateway.bridge.routes import Routes
 from gateway.bridge.switchboard import Switchboard
@@ -32,7 +33,7 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.carriers.twilio.wire import TwilioWire
 from gateway.clock import Clock, SystemClock
-from gateway.compose import Services, accounts, answering, make_routes
+from gateway.compose import Services, accounts, answering, make_routes, our_users
 from gateway.errors import BadSetting, ConfigError, StoreError
 from gateway.log import fact
 from gateway.metrics import Metrics
@@ -139,6 +140,15 @@ async def run_gateway(
             or own_address(settings.gateway_store_url, *address),
         )
         tasks.start(recovery.run(), "recovery")
+        if settings.gateway_reconcile_seconds:
+            reconciler = Reconciler(
+                our_users(settings, clients),
+                store,
+                clock,
+                every_seconds=settings.gateway_reconcile_seconds,
+                finished=metrics.orphans_finished_total.inc,
+            )
+            tasks.start(reconciler.run(), "reconciler")
         fact(_log, "gateway.ready", host=address[0], port=address[1], replica=replica)
         try:
             yield Gateway(switchboard, finisher, aftermath, address)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 from gateway.amigo.client import AmigoClient
@@ -26,6 +27,8 @@ from gateway.store import HEARTBEAT_TTL, CallStore, StoredCall, proven_dead
 
 _log = logging.getLogger(__name__)
 
+BUSY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+"""Before a left-over is tried to be finished again that the API says is busy."""
 BEAT_SECONDS: Final = 4.0
 """Between heartbeats of this replica; a third of the time after which it counts as dead."""
 
@@ -302,7 +305,7 @@ class LeftOvers:
             for conversation in found:
                 made_by_us = since is not None and created_since(conversation, since)
                 if made_by_us or await self._ours(conversation.id):
-                    await self._client.finish(user, conversation.id)
+                    await self._finish(user, conversation.id)
                     freed = True
                 else:
                     held = True
@@ -311,6 +314,18 @@ class LeftOvers:
             # a conversation that cannot be finished now is still in the way
             return freed, True
         return freed and not held, held
+
+    async def _finish(self, user: UserId, conversation: ConversationId) -> None:
+        """Finish it, also where a dead process's interaction with it takes its time to end."""
+        for pause in (*BUSY_PAUSES, None):
+            try:
+                await self._client.finish(user, conversation)
+            except AmigoError as error:
+                if error.status != HTTPStatus.CONFLICT or pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _ours(self, conversation: ConversationId) -> bool:
         try:

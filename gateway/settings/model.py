@@ -286,6 +286,12 @@ class Settings(_Table):
         le=600,
         description="how long a call whose line or process was lost waits for its caller",
     )
+    gateway_reconcile_seconds: Seconds = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="how often the API's list of our users' unfinished conversations is looked through; 0: never",
+    )
     gateway_rating: bool = Field(
         default=False, description="ask for a rating by keypad when the agent has ended the call"
     )

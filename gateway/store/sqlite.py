@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.ids import CallSid, ConversationId, UserId
     from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Order, Risk, StoredCall
 
+MAX_GIVEN_UP: Final = 1000
+"""Given-up admissions remembered; older ones are long undone."""
 BUSY_SECONDS: Final = 5.0
 """How long one process waits for another's transaction."""
 LOOK_SECONDS: Final = 0.2
@@ -45,13 +47,24 @@ class SqliteStore:
         self._write = writer.run
         self._read = reader.run
         self._clock = clock
+        self._given_up: dict[CallSid, bool] = {}
+        """Calls whose admission nobody waited for, until they are asked about again."""
 
     async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
         values = sql.admission(new)
-        return await self._write(
-            lambda connection: sql.admit(connection, values),
-            undo=lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest),
-        )
+        if self._given_up.pop(new.call_sid, None):
+            # a carrier that asks again at once must not be told of a call that is about to vanish
+            await self.flush()
+        try:
+            return await self._write(
+                lambda connection: sql.admit(connection, values),
+                undo=lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest),
+            )
+        except asyncio.CancelledError:
+            self._given_up[new.call_sid] = True
+            while len(self._given_up) > MAX_GIVEN_UP:
+                del self._given_up[next(iter(self._given_up))]
+            raise
 
     async def turn_away(self, new: NewCall) -> None:
         values = sql.admission(new)

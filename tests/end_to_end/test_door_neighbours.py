@@ -237,6 +237,37 @@ async def test_a_dead_process_is_replaced_at_once(
         assert list((await there.finishes()).values()) == [1]
 
 
+async def test_a_caller_with_a_user_of_their_own_keeps_it_and_the_conversation(
+    tmp_path: Path,
+) -> None:
+    env = {
+        "GATEWAY_IDENTITY": "per-caller",
+        "AMIGO_ADMIN_USER_ID": "sandbox-admin",
+        "GATEWAY_IDENTITY_SECRET": "a secret of at least sixteen characters",
+        "AMIGO_USER_ID": "",
+    }
+    async with (
+        open_grounds(tmp_path, env=env) as grounds,
+        grounds.served() as (here, process),
+        grounds.inside() as there,
+    ):
+        async with here.on_the_line() as stream:
+            sid = stream.call_sid
+            await takes_a_turn(here, stream)
+            await process.kill()
+            await stream.ends()
+        before = await there.record(sid)
+        answer = await there.carrier.connected(sid)
+        async with there.socket(answer.stream_url, sid) as stream:
+            await stream.start()
+            await takes_a_turn(there, stream)
+            await stream.stop()
+        record = await there.settled(sid)
+        for name in ("user_id", "conversation_id"):
+            assert record[name] == before[name]
+        assert list((await there.finishes()).values()) == [1]
+
+
 async def test_a_process_that_stood_still_does_not_act_on_calls_taken_up_meanwhile(
     tmp_path: Path, store_url: dict[str, str]
 ) -> None:
