@@ -93,15 +93,11 @@ class Finish:
     at: float
     process: Process
     connection: Connection
-    status: int | None = None
-    """What was answered; None: not answered, or the answer was lost on purpose."""
-    late: bool = False
-    """The answer took so long that nobody may have waited for it."""
 
     @property
-    def hidden(self) -> bool:
-        """Whoever asked may not know what came of it."""
-        return self.status is None or self.late or self.process.gone
+    def known(self) -> bool:
+        """Whoever asked has read the answer, and is still there to know it."""
+        return self.connection.read_to_end and not self.process.gone
 
 
 class Refused(Exception):  # noqa: N818 - reads as the sentence it is
@@ -126,10 +122,12 @@ class Api:
         self.interactions: dict[int, Interaction] = {}
         """By the number that their sound carries."""
         self._tokens: dict[str, str] = {}
+        self._signed_in = 0
         self._users: dict[str, str] = {}
         """Users made for callers: address to id."""
         self._next = 0
-        self.requests: dict[str, int] = {}
+        self.unheard: set[int] = set()
+        """Utterances in which the service found no words."""
 
     # ------------------------------------------------------------ faults
 
@@ -168,6 +166,7 @@ class Api:
         """Answer one request; runs as a task of the world."""
         who = connection.process.name
         place = asked.path.removeprefix(_BASE)
+        self._arrives(asked, place, connection)
         if (outage := self._outage()) is not None:
             self._world.fault("api-outage", who)
             if outage == "slow-answer":
@@ -197,6 +196,22 @@ class Api:
         connection.respond(status, {"Date": formatdate(self._wall(), usegmt=True)})
         if document is not None:
             connection.send(json.dumps(document).encode())
+
+    def _arrives(self, asked: Asked, place: str, connection: Connection) -> None:
+        """Tell the witness at once, however long the service takes."""
+        token = asked.headers.get("Authorization", "").removeprefix("Bearer ")
+        if place == "conversation/" and asked.method == "POST":
+            self._witness.creates(self._tokens.get(token, ""), connection)
+        found = _OPERATIONS.match(place)
+        conversation = None if found is None else self.conversations.get(found[1])
+        if found is None or conversation is None:
+            return
+        if found[2] == "interact":
+            self._witness.interacts(conversation, connection)
+        elif found[2] == "finish/":
+            finish = Finish(self._world.now(), connection.process, connection)
+            self._witness.finishes(conversation, finish)
+            conversation.finishes.append(finish)
 
     def _answer(
         self, asked: Asked, connection: Connection, status: int, headers: Mapping[str, str]
@@ -238,7 +253,7 @@ class Api:
             case "interact":
                 return await self._interact(conversation, asked, connection, silent=silent)
             case "finish/":
-                return await self._finish(conversation, connection, silent=silent)
+                return await self._finish(conversation, connection)
             case "messages/":
                 await asyncio.sleep(self._chance.uniform(0.01, 0.2))
                 return 200, {"messages": [], "has_more": False, "continuation_token": None}
@@ -257,7 +272,8 @@ class Api:
     # ------------------------------------------------------------ users
 
     def _sign_in(self, asked: Asked) -> object:
-        token = f"token-{len(self._tokens)}"
+        self._signed_in += 1
+        token = f"token-{self._signed_in}"
         self._tokens[token] = asked.headers["x-user-id"]
         lifetime = self._chance.choice((15.0, 900.0, 3600.0))
         until = datetime.fromtimestamp(self._wall() + lifetime, UTC).isoformat()
@@ -320,7 +336,6 @@ class Api:
             raise Refused(409)
         if any(one.open for one in theirs):
             raise Refused(400)
-        self._witness.creates(user, connection)
         if self._strikes("status-400", connection.process.name):
             raise Refused(400)
         await asyncio.sleep(self._chance.uniform(0.02, 0.3))
@@ -344,7 +359,6 @@ class Api:
         self, conversation: Conversation, asked: Asked, connection: Connection, *, silent: bool
     ) -> tuple[int, object] | None:
         who = connection.process.name
-        self._witness.interacts(conversation, connection)
         if not conversation.open or conversation.over:
             raise Refused(409)
         if conversation.busy or self._strikes("status-409", who):
@@ -365,6 +379,7 @@ class Api:
             self._understand(asked, connection, interaction)
             self._witness.understood(conversation, interaction)
             if self._strikes("status-400", who) or not (interaction.utterances or interaction.text):
+                self.unheard.update(interaction.utterances)
                 raise Refused(400)
             if silent:
                 connection.cut()
@@ -406,7 +421,7 @@ class Api:
             begins = body.rfind(b"\r\n\r\n") + 4
             interaction.text = body[begins : body.find(b"\r\n--", begins)].decode()
             return
-        begins = body.find(b"data") + 8
+        begins = body.find(b"RIFF") + 44
         ends = body.rfind(b"\r\n--") if self._later else len(body)
         interaction.utterances = sound.heard_in(body[begins:ends])
 
@@ -532,28 +547,19 @@ class Api:
     # ------------------------------------------------------------ finish
 
     async def _finish(
-        self, conversation: Conversation, connection: Connection, *, silent: bool
+        self, conversation: Conversation, connection: Connection
     ) -> tuple[int, object]:
-        finish = Finish(self._world.now(), connection.process, connection)
-        self._witness.finishes(conversation, finish)
-        conversation.finishes.append(finish)
+        if conversation.busy or self._strikes("status-409", connection.process.name):
+            raise Refused(409)
+        if not conversation.open:
+            raise Refused(409)
+        conversation.finishing += 1
         try:
-            if conversation.busy or self._strikes("status-409", connection.process.name):
-                raise Refused(409)
-            if not conversation.open:
-                raise Refused(409)
-            conversation.finishing += 1
-            try:
-                await asyncio.sleep(self._chance.uniform(0.02, 0.5))
-                conversation.finished_by = "finish"
-            finally:
-                conversation.finishing -= 1
-        except Refused as refused:
-            finish.status = None if silent else refused.status
-            raise
-        finish.status = None if silent else 204
-        finish.late = self._world.now() - finish.at > 8.0
-        self._world.note("api", f"{conversation.id[-4:]} finished", f"by {finish.process.name}")
+            await asyncio.sleep(self._chance.uniform(0.02, 0.5))
+            conversation.finished_by = "finish"
+        finally:
+            conversation.finishing -= 1
+        self._world.note("api", f"{conversation.id[-4:]} finished", f"by {connection.process.name}")
         return 204, None
 
     # ------------------------------------------------------------ small things

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from xml.etree import ElementTree as ET
 
 from gateway.errors import CarrierError
@@ -32,8 +32,9 @@ class Gateway(Protocol):
     listening: bool
     draining: bool
 
-    @property
-    def app(self) -> Any: ...
+    def serve(self, request: doors.SimRequest) -> asyncio.Task[tuple[int, str]]:
+        """Have its web server answer."""
+        ...
 
 
 @dataclass(slots=True)
@@ -122,7 +123,7 @@ class Carrier:
             if gateway.process.gone or not gateway.listening:
                 raise ConnectionRefusedError
             watch = gateway.process.watch(broke)
-            task = gateway.process.start(doors.answer(request), f"http {request.path}")
+            task = gateway.serve(request)
             task.add_done_callback(done, context=WORLD)
             result = await answered
             await asyncio.sleep(self.chance.uniform(0.005, 0.03))
@@ -137,7 +138,7 @@ class Carrier:
             if gateway is None or left <= 0:
                 await asyncio.sleep(0.2)
                 continue
-            request = doors.SimRequest(gateway.app, "POST", url, form)
+            request = doors.SimRequest("POST", url, form)
             try:
                 status, text = await self.ask(gateway, request, left if attempt else left / 2)
             except (ConnectionError, TimeoutError) as error:
@@ -319,7 +320,7 @@ class Call:
         self.stream = stream
         self.streams.append(stream)
         path = url.replace("wss://", "https://")
-        request = doors.SimRequest(gateway.app, "GET", path, None, stream)
+        request = doors.SimRequest("GET", path, None, stream)
         watch = gateway.process.watch(stream.lose)
         asking = self.world.loop.world(carrier.ask(gateway, request, 10_000.0), "media")
         if carrier.strikes("token-twice", self.sid):
@@ -336,7 +337,7 @@ class Call:
         await asyncio.sleep(self.chance.uniform(0.0, 0.3))
         sid = f"MZ{self.sid}x"
         intruder = Stream(self.world, self.sid, sid, gateway.process, self.ear, 0.1)
-        request = doors.SimRequest(gateway.app, "GET", path, None, intruder)
+        request = doors.SimRequest("GET", path, None, intruder)
         first = self.streams[-1]
         try:
             status, _ = await self.carrier.ask(gateway, request, 30.0)

@@ -45,14 +45,14 @@ class SimRequest:
 
     def __init__(
         self,
-        app: web.Application,
         method: str,
         url: str,
         form: Mapping[str, str] | None = None,
         peer: Peer | None = None,
     ) -> None:
         parts = urlsplit(url)
-        self.app = app
+        self.app: web.Application | None = None
+        """The gateway's, once it has the request."""
         self.method = method
         self.path = parts.path
         self.raw_path = url.removeprefix(f"{parts.scheme}://{parts.netloc}")

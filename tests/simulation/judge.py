@@ -10,7 +10,7 @@ from typing import Final
 
 from gateway.call.commands import Phrase
 from gateway.store import SETTLED_STATES
-from tests.simulation.api import Conversation, Finish, Interaction, Witness
+from tests.simulation.api import Api, Conversation, Finish, Interaction, Witness
 from tests.simulation.carrier import Call, Judged
 from tests.simulation.network import Connection
 from tests.simulation.plan import Plan
@@ -25,6 +25,16 @@ MOST_UTTERANCES: Final = 40
 MOST_ASKED: Final = 40
 """Requests of one kind for one conversation."""
 HEARTBEAT: Final = 12.0
+_STATES: Final = ", ".join(f"'{state}'" for state in (*SETTLED_STATES, "finish-failed"))
+_UNSETTLED: Final = f"""
+SELECT count(*) FROM calls WHERE NOT (ended = 1 AND conversation_state IN ({_STATES}))
+"""
+_LEAKED: Final = f"""
+SELECT leases.user_id, leases.call_sid FROM leases
+LEFT JOIN calls ON calls.call_sid = leases.call_sid
+WHERE leases.call_sid IS NOT NULL AND calls.call_sid IS NOT NULL
+  AND NOT (calls.ended = 1 AND calls.conversation_state IN ({_STATES}))
+"""
 
 
 class Judge:
@@ -36,7 +46,7 @@ class Judge:
         self._replicas = replicas
         self._conversations: dict[str, Conversation] = {}
         self._interactions: dict[int, Interaction] = {}
-        self._owner: dict[str, Conversation] = {}
+        self._unheard: set[int] = set()
         self._asked: Counter[str] = Counter()
         self._beats: dict[str, float] = {}
         self._sent: dict[str, set[int]] = {}
@@ -58,10 +68,10 @@ class Judge:
     def witness(self) -> Witness:
         return Witness(self._creates, self._interacts, self._understood, self._finishes)
 
-    def know(
-        self, conversations: dict[str, Conversation], interactions: dict[int, Interaction]
-    ) -> None:
-        self._conversations, self._interactions = conversations, interactions
+    def know(self, api: Api) -> None:
+        """Whose truth to judge by."""
+        self._conversations, self._interactions = api.conversations, api.interactions
+        self._unheard = api.unheard
 
     def _creates(self, user: str, connection: Connection) -> None:
         self._count(f"create for {user}", 200)
@@ -73,7 +83,11 @@ class Judge:
         self._count(f"interact {conversation.id}", MOST_ASKED)
         self._nothing_open(conversation, connection, "interact")
         for finish in conversation.finishes:
-            if finish.connection.client_open and finish.process.running:
+            if (
+                finish.connection.client_open
+                and finish.process.running
+                and connection.client_open
+            ):
                 self.world.violated("asked-while-finishing", f"interact on {conversation.id[-4:]}")
 
     def _nothing_open(
@@ -83,6 +97,7 @@ class Judge:
         for one in conversation.interactions:
             if (
                 one.connection is not connection
+                and connection.client_open
                 and one.connection.client_open
                 and one.process.running
             ):
@@ -98,10 +113,9 @@ class Judge:
         for earlier in conversation.interactions:
             if earlier is interaction or earlier.process is not interaction.process:
                 continue
+            owed -= set(earlier.utterances)  # said again; whether they were lost again is known of that one
             if earlier.voided:
                 owed |= set(earlier.utterances)
-            elif earlier.stored:
-                owed.clear()
         missing = owed - set(interaction.utterances)
         if missing:
             self.world.violated(
@@ -112,9 +126,17 @@ class Judge:
     def _finishes(self, conversation: Conversation, finish: Finish) -> None:
         self._count(f"finish {conversation.id}", MOST_ASKED)
         self._nothing_open(conversation, finish.connection, "finish")
+        for earlier in conversation.finishes:
+            if earlier.connection.client_open and earlier.process.running:
+                self.world.violated(
+                    "finishing-twice",
+                    f"{conversation.id[-4:]} by {earlier.process.name} and {finish.process.name}",
+                )
         if conversation.finished_by == "finish":
-            if not any(earlier.hidden or self._lost(earlier.process.name, earlier.at)
-                       for earlier in conversation.finishes):
+            if all(
+                earlier.known and not self._stopped(earlier.process.name, earlier.at)
+                for earlier in conversation.finishes
+            ):
                 self.world.violated(
                     "finished-twice", f"{conversation.id[-4:]} by {finish.process.name}"
                 )
@@ -123,8 +145,8 @@ class Judge:
             if last.connection.read_to_end and finish.process is last.process:
                 self.world.violated("finished-after-end", f"{conversation.id[-4:]}")
 
-    def _lost(self, name: str, since: float) -> bool:
-        """The process was stopped or died after that time (seconds of the run)."""
+    def _stopped(self, name: str, since: float) -> bool:
+        """The process was stopped after that time (seconds of the run)."""
         replica = self._replicas().get(name)
         if replica is None:
             return True
@@ -153,7 +175,7 @@ class Judge:
         if stream.deaf or gap.begins < stream.disturbed_until:
             return
         longest, rule = self._longest_silence, "dead-air"
-        if gap.after == "caller" and gap.then == "agent" and self._was_words(call):
+        if gap.after == "caller" and gap.then == "agent" and self._was_words(call) and (self.plan.settings.turn_taking.max_utterance_ms > 10_000):
             longest, rule = self._longest_wait, "dead-air-after-words"
         if gap.after == "start" and gap.then == "agent":
             longest, rule = self._longest_wait, "dead-air-at-start"
@@ -165,8 +187,9 @@ class Judge:
             )
 
     def _was_words(self, call: Call) -> bool:
+        """The caller's last sound was speech that the service understood."""
         last = call.utterances[-1]
-        return last.frames >= 30 and not last.over_agent
+        return last.frames >= 30 and not last.over_agent and last.number not in self._unheard
 
     def _played(self, call: Call, stream: Stream, voice: Voice | None, number: int) -> None:
         match voice:
@@ -273,15 +296,15 @@ class Judge:
 
     def settled(self, database: sqlite3.Connection) -> bool:
         """Nothing is owed any more."""
-        states = ", ".join(f"'{state}'" for state in SETTLED_STATES)
-        row = database.execute(
-            f"SELECT (SELECT count(*) FROM calls WHERE NOT (ended = 1 AND conversation_state"
-            f" IN ({states}, 'finish-failed'))) + (SELECT count(*) FROM leases"
-            f" WHERE call_sid IS NOT NULL)"
-        ).fetchone()
-        return bool(row[0] == 0) and not any(
-            one.open and one.finished_by is None for one in self._conversations.values()
+        return (
+            not database.execute(_UNSETTLED).fetchone()[0]
+            and not self._leaked(database)
+            and not any(one.open for one in self._conversations.values())
         )
+
+    def _leaked(self, database: sqlite3.Connection) -> list[str]:
+        """Leases whose call is settled; one whose holder died before it could end it counts as free."""
+        return [f"{row[0]} is leased to {row[1]}" for row in database.execute(_LEAKED)]
 
     def final(self, database: sqlite3.Connection, calls: Mapping[str, Call]) -> None:
         """What must be true when everything is over."""
@@ -298,8 +321,8 @@ class Judge:
             elif state not in SETTLED_STATES:
                 self.world.violated("owed", f"{sid} is {row['status']}, {state}")
             self.world.facts[f"ended {row['end_reason']}"] += 1
-        for lease in database.execute("SELECT * FROM leases WHERE call_sid IS NOT NULL"):
-            self.world.violated("lease", f"{lease['user_id']} is leased to {lease['call_sid']}")
+        for lease in self._leaked(database):
+            self.world.violated("lease", lease)
         for conversation in self._conversations.values():
             if conversation.open and conversation.id not in failed:
                 self.world.violated(

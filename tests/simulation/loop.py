@@ -12,7 +12,6 @@ hashes, so that sets of tasks are walked in the same order in every run.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from asyncio import Handle, TimerHandle
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar
@@ -27,6 +26,7 @@ PROCESS: Final[ContextVar[Process | None]] = ContextVar("process", default=None)
 WORLD: Final = Context()
 """The context of the world's own work: carrier, API, network."""
 
+_MOST_CLOSES: Final = 50
 START: Final = 1000.0
 """Loop time at which every run begins."""
 
@@ -211,13 +211,14 @@ class SimLoop(asyncio.BaseEventLoop):
         if self.stopped:
             self._run_some(count)
             return
-        for _ in range(count):
+        while count:
             handle = ready.popleft()
+            count -= 1
             if not handle._cancelled:
                 handle._run()
                 if self.stopped:
                     # a process was stopped just now: what is left is looked at one by one
-                    self._run_some(min(count - _ - 1, len(ready)))
+                    self._run_some(count)
                     return
 
     def _run_some(self, count: int) -> None:
@@ -242,17 +243,18 @@ def dispose(loop: SimLoop, processes: list[Process]) -> None:
     for task in tasks:
         if not task.done():
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-            coro = task.get_coro()
-            try:
-                coro.close()  # type: ignore[union-attr]
-            except BaseException:  # noqa: BLE001, S110 - "ignored GeneratorExit", a closed loop: it is dead
-                pass
+            _close(task.get_coro())
     for process in processes:
         process.tasks.clear()
         process.on_gone.clear()
     loop.world_tasks.clear()
 
 
-def copy_of_world() -> Context:
-    """A context of the world's own that may be entered while another one is."""
-    return contextvars.Context()
+def _close(coro: Any) -> None:
+    """End it, however often its `finally` blocks want to wait for something."""
+    for _ in range(_MOST_CLOSES):
+        try:
+            coro.close()
+        except BaseException:  # noqa: BLE001, S112 - "ignored GeneratorExit", a closed loop: it is dead
+            continue
+        return

@@ -27,7 +27,7 @@ from gateway.carriers.twilio.wire import TwilioWire
 from gateway.compose import Services, amigo_options, make_routes
 from gateway.metrics import Metrics
 from gateway.web import Doors, make_web
-from tests.simulation import sound
+from tests.simulation import doors, sound
 from tests.simulation.api import Api
 from tests.simulation.carrier import Carrier, Remote
 from tests.simulation.ears import CheapDetector
@@ -99,11 +99,19 @@ class Replica:
         self.switchboard: Switchboard | None = None
         self.finisher: Finisher | None = None
         self._api, self._carrier, self._database = parts
+        self._handlers: list[asyncio.Task[tuple[int, str]]] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self.main = self.process.start(self._main(), f"main {name}")
 
     # ------------------------------------------------------------ what can happen to it
+
+    def serve(self, request: doors.SimRequest) -> asyncio.Task[tuple[int, str]]:
+        """A request arrives: its handler is a task of the process."""
+        request.app = self.app
+        task = self.process.start(doors.answer(request), f"http {request.path}")
+        self._handlers.append(task)
+        return task
 
     def terminate(self) -> None:
         """SIGTERM; a second one shortens the drain."""
@@ -218,9 +226,19 @@ class Replica:
             owing = switchboard.unsettled or not paid
             self.listening = False
             switchboard.stop()
+            await self._close_doors()
         self.status = 1 if owing else 0
         self.world.note(self.name, "exits", self.status)
         self.world.loop.soon(self._exited)
+
+    async def _close_doors(self) -> None:
+        """As aiohttp's runner: handlers have a moment, then they are cancelled."""
+        handlers = [task for task in self._handlers if not task.done()]
+        if handlers:
+            _, late = await asyncio.wait(handlers, timeout=2.0)
+            for task in late:
+                task.cancel()
+            await asyncio.wait(handlers)
 
     def _exited(self) -> None:
         self.stopped_from = self.world.loop.time()

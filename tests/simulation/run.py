@@ -56,7 +56,7 @@ class Run:
         self.replicas: dict[str, Replica] = {}
         self.judge = Judge(self.world, plan, lambda: self.replicas)
         self.api = Api(self.world, plan, self.judge.witness())
-        self.judge.know(self.api.conversations, self.api.interactions)
+        self.judge.know(self.api)
         self.database: sqlite3.Connection = open_database(self.judge.tell)
         self.carrier = Carrier(
             self.world, plan, lambda: list(self.replicas.values()), self.judge.judged()

@@ -117,7 +117,10 @@ class Stream:
     def accepted(self, socket: SimSocket) -> None:
         """The gateway has taken the upgrade."""
         self.socket = socket
-        self.world.loop.later(0.02, self._start)
+        if self.over.done():
+            socket.hung_up()
+        else:
+            self.world.loop.later(0.02, self._start)
 
     def _start(self) -> None:
         if self.over.done() or self.socket is None:
