@@ -179,7 +179,7 @@ class CallSession(Answering):
 
     def _end_requested(self, reason: str, now: float) -> None:
         if self.phase is Phase.RINGING:
-            self.record.end_reason = reason
+            self.record.end_reason = self.record.end_reason or reason
             self._settle(now)
         elif reason == "operator" and self.phase in LIVE:
             self._close_talk(reason, now)
