@@ -21,6 +21,7 @@ from gateway.amigo.revisions import Revision, revision_named
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
+from gateway.bridge.house import Probe
 from gateway.bridge.pulse import Pulse
 from gateway.bridge.reconcile import Reconciler
 from gateway.bridge.recovery import Recovery
@@ -106,9 +107,10 @@ async def run_gateway(
             pulse=pulse,
             token_seconds=token_seconds,
         )
+        relay = await stack.enter_async_context(open_relay())
         routes = make_routes(settings, services)
         switchboard = await stack.enter_async_context(
-            _switchboard(settings, routes, services, replica, waiting)
+            _switchboard(settings, routes, services, replica, waiting, relay)
         )
         if settings.gateway_recordings_dir is not None:
             await asyncio.to_thread(_prepare_recordings, settings.gateway_recordings_dir)
@@ -122,7 +124,8 @@ async def run_gateway(
             account_sid=settings.twilio_account_sid,
             public_url=settings.gateway_public_url.rstrip("/"),
             admin_token=settings.gateway_admin_token,
-            relay=await stack.enter_async_context(open_relay()),
+            relay=relay,
+            replica=replica,
         )
         address = await stack.enter_async_context(_listening(settings, make_web(doors)))
         recovery = Recovery(
@@ -135,6 +138,7 @@ async def run_gateway(
             replica,
             waiting=waiting,
             holds=switchboard.holds,
+            probe=relay,
             reconnect_seconds=settings.gateway_reconnect_seconds,
             address=settings.gateway_replica_url
             or own_address(settings.gateway_store_url, *address),
@@ -213,7 +217,12 @@ async def _clients(
 
 
 def _switchboard(
-    settings: Settings, routes: Routes, services: Services, replica: str, waiting: WaitingRoom
+    settings: Settings,
+    routes: Routes,
+    services: Services,
+    replica: str,
+    waiting: WaitingRoom,
+    probe: Probe,
 ) -> Switchboard:
     public = settings.gateway_public_url.rstrip("/")
     socket = public.replace("http", "ws", 1)
@@ -231,6 +240,7 @@ def _switchboard(
         metrics=services.metrics,
         pulse=services.pulse,
         waiting=waiting,
+        probe=probe,
         make_document=lambda token: markup.connect(
             f"{socket}/twilio/media/{token}",
             f"{public}/twilio/connected",

@@ -181,10 +181,22 @@ class Bridge:
         else:
             self._line_lost()
 
+    @property
+    def unheard(self) -> bool:
+        """The call is over, and its caller, who may still be there, never had a stream of ours."""
+        record = self.record
+        return not self.live and record.answered_at is None and record.end_reason != "caller-hangup"
+
+    @property
+    def ringing(self) -> bool:
+        """The carrier has not opened a stream yet."""
+        return self.session.phase is Phase.RINGING
+
     def stream_over(self) -> bool:
         """The carrier asks what follows the stream, so that is gone; True: the call can go on, on a new one."""
         if self.sorry or not self.live or self.session.phase in {Phase.RINGING, Phase.ENDING}:
-            # rung in vain: the stream that was offered could not be opened
+            # nobody was heard yet whom our own voice could speak to
+            self.sorry = self.sorry or self.session.phase is Phase.RINGING
             self.over(stream_only=True)
             return False
         self.line_broke()
@@ -201,6 +213,8 @@ class Bridge:
         self._report_line()
         self._emit(ev.LineLost())
         self._deafen()
+        if self.live:
+            self.ears.renew(self._house.make_detector())
 
     @property
     def on_the_line(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 from gateway.amigo.client import AmigoClient
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Debt, Finisher, created_since
-from gateway.bridge.house import Account
+from gateway.bridge.house import Account, Probe
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
 from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
@@ -56,6 +56,7 @@ class Recovery:
         *,
         waiting: WaitingRoom,
         holds: Callable[[str], bool],
+        probe: Probe,
         reconnect_seconds: float,
         address: str = "",
     ) -> None:
@@ -67,6 +68,7 @@ class Recovery:
         self._metrics = metrics
         self._replica = replica
         self._waiting = waiting
+        self._probe = probe
         self._holds = holds
         """Whether this process carries the call, or is settling it."""
         self._caring: set[str] = set()
@@ -101,17 +103,26 @@ class Recovery:
         if self._in_touch is None:
             self._in_touch = self._clock.now()
 
-    def _surely_dead(self, replica: str) -> bool:
-        """Where the store was away, nobody could beat: silence proves nothing until all had their chance."""
+    async def _surely_dead(self, replica: str) -> bool:
+        """Where the store was away nobody could beat: silence proves nothing until all had their chance.
+
+        One that merely cannot reach the store answers us itself, and has its callers on the line.
+        """
+        if proven_dead(replica):
+            return True
         since = self._in_touch
-        had_its_chance = since is not None and self._clock.now() - since >= HEARTBEAT_TTL
-        return had_its_chance or proven_dead(replica)
+        if since is None or self._clock.now() - since < HEARTBEAT_TTL:
+            return False
+        address = await self._store.address_of(replica, None)
+        return not (address and await self._probe.alive(address, replica))
 
     async def sweep(self, now: float) -> int:
         """Take over every orphaned call and have its conversation finished; returns how many."""
         taken = 0
-        for call in await self._store.orphans(now, self._replica):
-            if not self._surely_dead(call.replica):
+        orphans = await self._store.orphans(now, self._replica)
+        dead = {name for name in {one.replica for one in orphans} if await self._surely_dead(name)}
+        for call in orphans:
+            if call.replica not in dead:
                 continue
             route = self._routes.owner(call)
             if route is None:

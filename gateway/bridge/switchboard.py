@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from enum import Enum
 from types import TracebackType
@@ -25,8 +25,9 @@ from gateway.bridge.answers import (
     new_record,
 )
 from gateway.bridge.bridge import Bridge
+from gateway.bridge.house import Probe
 from gateway.bridge.lately import Lately
-from gateway.bridge.neighbours import MAX_RECONNECTS, Neighbours
+from gateway.bridge.neighbours import MAX_RECONNECTS, Neighbours, Unanswered
 from gateway.bridge.orders import Orders
 from gateway.bridge.pulse import Pulse
 from gateway.bridge.refusals import Refusals
@@ -57,6 +58,10 @@ WAIT_STEP: Final = 3
 """Seconds after which a caller who waits for a free user is looked after again."""
 WAIT_WORDS: Final = 18.0
 """Seconds between two phrases to such a caller."""
+ASK_AGAIN_SECONDS: Final = 20.0
+"""How long the carrier is told to ask again, while the store does not say whose the call is."""
+MAX_OFFERS: Final = 2
+"""Times the carrier is offered a stream that it cannot open."""
 CLOSING_SECONDS: Final = 12.0
 """After the drain time: for the closing phrase, the hang-up and the finish of every call."""
 
@@ -75,10 +80,13 @@ class Switchboard:
         *,
         pulse: Pulse,
         waiting: WaitingRoom,
+        probe: Probe,
     ) -> None:
         self._pulse = pulse
         self._waiting = waiting
-        self._neighbours = Neighbours(store, routes, clock, metrics, waiting, options.replica)
+        self._neighbours = Neighbours(
+            store, routes, clock, metrics, waiting, probe, options.replica
+        )
         self._orders = Orders(store, options.replica, self.obey)
         self._routes = routes
         self._options = options
@@ -215,6 +223,12 @@ class Switchboard:
         """The carrier asks again about a call that another replica took."""
         if call.ended:
             return Refuse.ENDED
+        try:
+            return await self._stream_of_another(call)
+        except Unanswered:
+            return Refuse.LOST
+
+    async def _stream_of_another(self, call: StoredCall) -> Answer:
         if not await self._neighbours.lives(call):
             return await self.take_up(call.call_sid)
         wall = self._clock.wall()
@@ -229,7 +243,10 @@ class Switchboard:
 
     async def take_up(self, call_sid: CallSid) -> Answer:
         """The call's process is gone, its caller is not: the call goes on here."""
-        bridge = await self._taken_up(call_sid)
+        try:
+            bridge = await self._taken_up(call_sid)
+        except Unanswered:
+            return Refuse.LOST
         return Refuse.LOST if bridge is None else await self._new_stream(bridge)
 
     async def _taken_up(self, call_sid: CallSid) -> Bridge | None:
@@ -313,7 +330,7 @@ class Switchboard:
             if self._calls.get(record.call_sid) is bridge:
                 del self._calls[record.call_sid]
             # for the carrier's next question, which may come after the call is settled
-            if bridge.sorry:
+            if bridge.sorry or bridge.unheard:
                 self._sorry.keep(record.call_sid, None)
             elif record.transfer_to is not None and record.end_reason == "transfer":
                 self._handed.keep(record.call_sid, record.transfer_to)
@@ -349,13 +366,18 @@ class Switchboard:
         bridge = self.ticket_holder(token)
         if bridge is not None:
             return bridge
-        call = await self._neighbours.by_token(token)
-        if call is None:
+        if self._tickets.void(token):
             return None
-        bridge = self._calls.get(call.call_sid)
-        if bridge is not None:  # the carrier got the token elsewhere
-            return bridge if bridge.live else None
-        return Elsewhere(await self._neighbours.address(call))
+        try:
+            call = await self._neighbours.by_token(token)
+            if call is None:
+                return None
+            bridge = self._calls.get(call.call_sid)
+            if bridge is not None:  # the carrier got the token elsewhere
+                return bridge if bridge.live else None
+            return Elsewhere(await self._neighbours.address(call), call.replica)
+        except Unanswered:
+            return None  # the carrier asks what is next
 
     async def spend(self, token: str) -> Bridge | None:
         """Use the token, once; None when another stream was quicker, or the call is over.
@@ -365,10 +387,13 @@ class Switchboard:
         """
         bridge = self.ticket_holder(token)
         if bridge is None:
-            call = await self._neighbours.spend(token)
-            if call is None:
+            try:
+                call = await self._neighbours.spend(token)
+                if call is None:
+                    return None
+                bridge = self._calls.get(call.call_sid) or await self._taken_up(call.call_sid)
+            except Unanswered:
                 return None
-            bridge = self._calls.get(call.call_sid) or await self._taken_up(call.call_sid)
             return bridge if bridge is not None and bridge.live else None
         self._tickets.spend(bridge.record.call_sid)
         await self._soon(self._store_spent(token), "spend token")
@@ -401,8 +426,26 @@ class Switchboard:
         """Whether the call is this process's: live, settling, or on its way in."""
         return call_sid in self._calls or call_sid in self._answering
 
-    async def after_stream(self, call_sid: CallSid, *, gone: bool) -> Answer | Elsewhere:
-        """The stream is over: what is next? `gone`: so is the call, nobody listens any more."""
+    async def after_stream(
+        self, call_sid: CallSid, *, gone: bool, asked_since: float | None = None
+    ) -> Answer | Elsewhere:
+        """The stream is over: what is next? `gone`: so is the call, nobody listens any more.
+
+        Where the store does not say whose the call is, the carrier is to ask again; `asked_since` is
+        the wall time since which it does.
+        """
+        try:
+            return await self._next(call_sid, gone=gone)
+        except Unanswered:
+            return self.ask_again(asked_since)
+
+    def ask_again(self, asked_since: float | None) -> Answer:
+        """Have the carrier ask once more in a second, but not for ever."""
+        now = self._clock.wall()
+        since = now if asked_since is None else min(asked_since, now)
+        return Refuse.LOST if now - since > ASK_AGAIN_SECONDS else Wait(since, 1, speak=False)
+
+    async def _next(self, call_sid: CallSid, *, gone: bool) -> Answer | Elsewhere:
         bridge = self._calls.get(call_sid)
         if gone:
             await self.over(call_sid)
@@ -419,11 +462,16 @@ class Switchboard:
             return Refuse.ENDED
         if call.ended:
             return _next_of_ended(call)
-        address = await self._neighbours.address(call)
-        return await self.take_up(call_sid) if address is None else Elsewhere(address)
+        return Elsewhere(await self._neighbours.address(call), call.replica)
 
     async def _after_ours(self, bridge: Bridge) -> Answer:
         record = bridge.record
+        ticket = self._tickets.unused(record.call_sid)
+        if bridge.ringing and ticket is not None and ticket.offers < MAX_OFFERS:
+            # nothing of it arrived here: the way was broken, or the replica it reached was
+            ticket.offers += 1
+            bridge.feed(ev.TokenRenewed())
+            return Connect(ticket.document)
         if bridge.stream_over():
             if record.reconnects < MAX_RECONNECTS:
                 return await self._new_stream(bridge)
@@ -435,12 +483,13 @@ class Switchboard:
             return Refuse.SORRY
         if record.transfer_to is not None and record.end_reason == "transfer":
             return HandOver(record.transfer_to)
-        return Refuse.SORRY if bridge.sorry else Refuse.ENDED
+        return Refuse.SORRY if bridge.sorry or bridge.unheard else Refuse.ENDED
 
     async def over(self, call_sid: CallSid) -> None:
         """The carrier says that this call has ended, whether or not it ever was one of ours."""
         if not self._over_here(call_sid):
-            await self._neighbours.order(call_sid, orders.OVER)
+            with suppress(Unanswered):  # whoever has the call sees its stream end
+                await self._neighbours.order(call_sid, orders.OVER)
 
     def _over_here(self, call_sid: str) -> bool:
         """False: another replica may have the call."""
@@ -576,6 +625,8 @@ def _next_of_ended(call: StoredCall) -> Answer:
     target, reason = call.record.get("transfer_to"), call.record.get("end_reason")
     if reason == "transfer" and isinstance(target, str):
         return HandOver(target)
+    if call.record.get("answered_at") is None and reason != "caller-hangup":
+        return Refuse.SORRY
     return Refuse.LOST if reason == "replica-lost" else Refuse.ENDED
 
 

@@ -196,8 +196,11 @@ class CallStore(Protocol):
         """Say that this replica is alive and, where `address` is given, where others reach it."""
         ...
 
-    async def address_of(self, replica: str, now: float) -> str | None:
-        """Return where this replica is reached; None where it is dead or never said."""
+    async def address_of(self, replica: str, now: float | None) -> str | None:
+        """Return where this replica is reached; None where it is dead or never said.
+
+        `now=None`: where it was reached when it last said, dead or not.
+        """
         ...
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:

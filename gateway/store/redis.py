@@ -187,9 +187,10 @@ class RedisStore:
     async def heartbeat(self, replica: str, now: float, address: str | None = None) -> None:
         await self._change("heartbeat", replica, now, address)
 
-    async def address_of(self, replica: str, now: float) -> str | None:
-        address = await self._look("address_of", replica, now)
-        return None if address is None or proven_dead(replica) else text(address)
+    async def address_of(self, replica: str, now: float | None) -> str | None:
+        address = await self._look("address_of", replica, "" if now is None else now)
+        gone = now is not None and proven_dead(replica)
+        return None if address is None or gone else text(address)
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
         # Which processes of this machine are gone, only this machine can tell.

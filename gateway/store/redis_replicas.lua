@@ -12,7 +12,7 @@ function does.heartbeat(replica, now, address)
 end
 
 function reads.address_of(replica, now)
-  return not silent(replica, now) and redis.call('HGET', addresses, replica)
+  return (now == '' or not silent(replica, now)) and redis.call('HGET', addresses, replica)
 end
 
 function reads.replicas()

@@ -229,12 +229,12 @@ def heartbeat(
     connection.execute(_BEAT, (replica, now, address))
 
 
-def address_of(connection: sqlite3.Connection, replica: str, now: float) -> str | None:
-    if _is_dead(connection, replica, now):
+def address_of(connection: sqlite3.Connection, replica: str, now: float | None) -> str | None:
+    if now is not None and _is_dead(connection, replica, now):
         return None
     statement = "SELECT address FROM replicas WHERE replica = ?"
-    address: str | None = connection.execute(statement, (replica,)).fetchone()["address"]
-    return address
+    row = connection.execute(statement, (replica,)).fetchone()
+    return None if row is None else row["address"]
 
 
 def orphans(connection: sqlite3.Connection, now: float, replica: str) -> list[StoredCall]:

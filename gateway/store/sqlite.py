@@ -114,7 +114,7 @@ class SqliteStore:
     async def heartbeat(self, replica: str, now: float, address: str | None = None) -> None:
         await self._write(lambda c: sql.heartbeat(c, replica, now, address))
 
-    async def address_of(self, replica: str, now: float) -> str | None:
+    async def address_of(self, replica: str, now: float | None) -> str | None:
         return await self._read(lambda c: sql.address_of(c, replica, now))
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:

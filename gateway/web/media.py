@@ -102,6 +102,8 @@ async def media(request: web.Request) -> web.StreamResponse:
         relayed = await desk.relay.socket(request, place.address)
         if relayed is not None:
             return relayed
+        if await desk.relay.alive(place.address, place.replica):
+            raise web.HTTPServiceUnavailable  # slow, not gone: the carrier asks what is next
     bridge = await desk.switchboard.spend(token)
     if bridge is None:
         raise web.HTTPForbidden
