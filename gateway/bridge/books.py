@@ -164,6 +164,7 @@ class Books:
             service_id=self._record.service_id,
             conversation_id=None if conversation is None else ConversationId(conversation),
             since=self.opened_wall,
+            ours=self._settled_ours,
         )
 
         def paid(state: str) -> None:
@@ -174,12 +175,16 @@ class Books:
 
     async def _pay(self, debt: Debt, paid: Callable[[str], None]) -> None:
         """That it is being finished is durable first: from then on nobody else takes the call up."""
+        if await self._settled_ours():
+            self._house.finisher.take_on(debt, paid)
+
+    async def _settled_ours(self) -> bool:
+        """Whether the call is ours to pay for; where the store says no, the bridge finds out whose it is."""
         while not await self.ours():
-            # the bridge finds out whose it is: where it is kept after all, its debt is ours too
             await asyncio.sleep(FENCED_SECONDS)
             if self.disowned:
-                return
-        self._house.finisher.take_on(debt, paid)
+                return False
+        return True
 
     def _conversation_over(self) -> None:
         """The conversation, if there was one, is finished."""

@@ -259,9 +259,9 @@ class Bridge:
             self._checking = False
             self._go_on()
 
-    async def _claimed_back(self, sid: CallSid) -> bool:
+    async def _claimed_back(self, sid: CallSid, holder: str) -> bool:
         mine = self.record.replica
-        claimed = await self._house.store.claim(sid, mine, self._clock.wall())
+        claimed = await self._house.store.claim(sid, mine, self._clock.wall(), holder)
         return claimed is not None and claimed.replica == mine
 
     async def _settle_whose(self) -> None:
@@ -272,7 +272,7 @@ class Bridge:
             return
         heard = self._line is not None and not self.line_silent(self._clock.now(), HEARD_LATELY)
         same_stream = call.record.get("stream_sid") == self.record.stream_sid
-        if heard and same_stream and await self._claimed_back(sid):
+        if heard and same_stream and await self._claimed_back(sid, call.replica):
             fact(_log, "call.kept", call_sid=sid)
             self._books.ask()
             return

@@ -109,9 +109,11 @@ class Neighbours:
         if route is None or (isinstance(lost, int) and lost >= MAX_RECONNECTS):
             return None
         with self._waiting.asked_for(call_sid) as in_time:
-            claimed = await self._asked(self._claim(call_sid)) if in_time else None
-            if claimed is None or claimed.replica != self._replica:
+            claimed = await self._asked(self._claim(call)) if in_time else None
+            if claimed is None:
                 return None
+            if claimed.replica != self._replica:
+                raise Unanswered  # another was quicker, and the carrier is to ask for that one
             self._waiting.take(call_sid)
         fact(_log, "call.taken-up", call_sid=call_sid, of=call.replica)
         self._metrics.calls_taken_up_total.inc()
@@ -120,8 +122,11 @@ class Neighbours:
         agent = route.agent(record, claimed.user_id)
         return Bridge(record, agent, route.house, taken_up=True)
 
-    def _claim(self, call_sid: CallSid) -> Callable[[], Awaitable[StoredCall | None]]:
-        return lambda: self._store.claim(call_sid, self._replica, self._clock.wall())
+    def _claim(self, call: StoredCall) -> Callable[[], Awaitable[StoredCall | None]]:
+        """Only from the replica that was found dead, or not to be reached."""
+        return lambda: self._store.claim(
+            call.call_sid, self._replica, self._clock.wall(), call.replica
+        )
 
     async def _asked(self, question: Callable[[], Awaitable[T]], tries: int = TRIES) -> T:
         """The store's answer, asked for again where it fails; whoever asks has a caller on the line."""

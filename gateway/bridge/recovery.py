@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -234,9 +234,16 @@ class Recovery:
             return
         over = _Over(account, user)
         self._finisher.take_on(
-            _debt(call, over),
+            _debt(call, over, lambda: self._still_ours(call)),
             lambda state: self._finisher.follow(self._close(call, state, over), str(call.call_sid)),
         )
+
+    async def _still_ours(self, call: StoredCall) -> bool:
+        try:
+            now = await self._store.get(call.call_sid)
+        except StoreError:
+            return True  # nobody can have taken it where the store is away
+        return now is not None and now.replica == self._replica
 
     async def _user(self, call: StoredCall) -> UserId | None:
         """Whose conversation the call's is; the process may have died before it wrote that down."""
@@ -348,7 +355,7 @@ class LeftOvers:
         return known is not None or self._finish_foreign
 
 
-def _debt(call: StoredCall, over: _Over) -> Debt:
+def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) -> Debt:
     started = call.record.get("started_at")
     return Debt(
         payer=over.account,
@@ -357,4 +364,5 @@ def _debt(call: StoredCall, over: _Over) -> Debt:
         service_id=call.service_id,
         conversation_id=call.conversation_id,
         since=datetime.fromisoformat(str(started)).timestamp() if started else 0.0,
+        ours=ours,
     )

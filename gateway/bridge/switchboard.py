@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -106,7 +107,7 @@ class Switchboard:
         self._sorry = Lately[None](MAX_APOLOGIES)
         """Calls whose callers we could not speak to, in order."""
         self._refusals = Refusals(store, clock, options.replica)
-        self._taking: dict[str, asyncio.Task[Bridge | None]] = {}
+        self._taking: dict[str, asyncio.Future[Bridge | None]] = {}
         """Calls of other replicas, on their way here."""
         self._answering: dict[str, asyncio.Future[Answer]] = {}
         self._admitting = 0
@@ -243,9 +244,12 @@ class Switchboard:
         await self._neighbours.order(call.call_sid, orders.TOKEN)
         return Connect(ticket.document)
 
-    async def take_up(self, call_sid: CallSid) -> Answer:
+    async def take_up(self, call_sid: CallSid, asked_since: float | None = None) -> Answer:
         """The call's process is gone, its caller is not: the call goes on here."""
-        bridge = await self._taken_up(call_sid)
+        try:
+            bridge = await self._taken_up(call_sid)
+        except Unanswered:
+            return self.ask_again(asked_since)
         return Refuse.LOST if bridge is None else await self._answer_again(bridge)
 
     async def _taken_up(self, call_sid: CallSid) -> Bridge | None:
@@ -255,16 +259,22 @@ class Switchboard:
             return await asyncio.shield(under_way)
         if call_sid in self._calls or self._tasks is None:
             return self._calls.get(call_sid)
-        taking = self._tasks.create_task(self._take(call_sid, self._tasks), name="take up")
+        taking = asyncio.get_running_loop().create_future()
         self._taking[call_sid] = taking
-        taking.add_done_callback(lambda _: self._taking.pop(call_sid, None))
-        return await asyncio.shield(taking)
+        try:
+            bridge = await self._take(call_sid, self._tasks)
+        except BaseException as error:
+            taking.set_exception(Unanswered() if isinstance(error, CancelledError) else error)
+            taking.exception()  # whoever asked second gets it too; nobody asking is no fault
+            raise
+        else:
+            taking.set_result(bridge)
+            return bridge
+        finally:
+            del self._taking[call_sid]
 
     async def _take(self, call_sid: CallSid, tasks: asyncio.TaskGroup) -> Bridge | None:
-        try:
-            bridge = await self._neighbours.take_up(call_sid)
-        except Unanswered:
-            return None
+        bridge = await self._neighbours.take_up(call_sid)
         if bridge is not None:
             self._begin(bridge, None, tasks)
         return bridge
@@ -470,7 +480,9 @@ class Switchboard:
         if target is not None:
             return HandOver(target)
         call = await self._neighbours.call(call_sid)
-        if call is None or call.turned_away:
+        if call is None:
+            return Refuse.SORRY  # a caller on the line of whom we know nothing
+        if call.turned_away:
             return Refuse.ENDED
         if call.ended:
             return _next_of_ended(call)

@@ -208,6 +208,8 @@ class Call:
         self._flow: asyncio.Task[None] | None = None
         self.ear = _CallEar(self)
         self.utterances: list[Utterance] = []
+        self.intruded = False
+        """Somebody else has used its token: whose stream is the caller's, nobody can tell."""
 
     # ------------------------------------------------------------ life
 
@@ -335,6 +337,7 @@ class Call:
         watch = gateway.process.watch(stream.lose)
         asking = self.world.loop.world(carrier.ask(gateway, request, 10_000.0), "media")
         if carrier.strikes("token-twice", self.sid):
+            self.intruded = True
             self.world.loop.world(self._intrude(gateway, path), "token twice")
         asking.add_done_callback(lambda task: _refused(stream, task), context=WORLD)
         try:
