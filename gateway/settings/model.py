@@ -235,7 +235,7 @@ class Settings(_Table):
         100,
         ge=10,
         le=5000,
-        description="event loop this late, on average over two seconds: new calls get busy",
+        description="event loop this late for most of two seconds: new calls get busy",
     )
     gateway_replica_url: ReplicaAddress = Field(
         "", description="how other replicas reach this one, http://HOST:PORT; unset: found out"
