@@ -429,8 +429,11 @@ class Bridge:
 
     async def _free_user(self, maybe_created: bool) -> None:
         since = self._books.opened_wall if maybe_created else None
-        freed, held = await self._house.free_user(self.record, since)
-        self._emit(ev.UserFreed(freed, held))
+        freed, held = False, True
+        try:
+            freed, held = await self._house.free_user(self.record, since)
+        finally:
+            self._emit(ev.UserFreed(freed, held))
 
     # ------------------------------------------------------------ voice and line
 

@@ -166,25 +166,32 @@ class Finisher:
         state = "none"
         for pause in SEARCHES:
             await asyncio.sleep(pause)
-            for conversation in await self._unfinished(debt):
+            found = await self._unfinished(debt)
+            if found is None:
+                return "finish-failed"
+            for conversation in found:
                 state = await self._finish(debt, conversation.id)
             if state != "none":
                 break
         return state
 
-    async def _unfinished(self, debt: Debt) -> list[ConversationInfo]:
+    async def _unfinished(self, debt: Debt) -> list[ConversationInfo] | None:
+        """The user's unfinished conversations since the create; None: the API does not tell us."""
+        refusals = 0
         for tries in count(1):
             try:
                 found = await debt.payer.conversations(
                     debt.user_id, service_id=debt.service_id, is_finished=False
                 )
             except AmigoError as error:
-                if not error.retryable and error.status is not None:
+                refusals += 0 if error.retryable or error.status is None else 1
+                if refusals >= REFUSALS:
+                    fact(_log, "search.failed", level=logging.WARNING, status=error.status)
                     break
                 await self._pause(tries, error)
             else:
                 return [one for one in found if created_since(one, debt.since)]
-        return []
+        return None
 
 
 def _failure(error: Exception) -> AmigoError:

@@ -92,14 +92,17 @@ class Neighbours:
         order = Order(call_sid=call_sid, kind=kind, body=body)
         return await self._asked(lambda: self._store.order(order, self._clock.wall()))
 
-    async def take_up(self, call_sid: CallSid) -> Bridge | None:
-        """Have the call go on in this process; None: it is over, or nothing of it is left to go on with.
+    async def take_up(self, call_sid: CallSid, of: str) -> Bridge | None:
+        """Have the call of the dead replica `of` go on in this process; None: it is over, or nothing of
+        it is left to go on with. Raises `Unanswered` too where another has it by now.
 
         Whoever had it is fenced from now on: the carrier speaks with us.
         """
         call = await self.call(call_sid)
         if call is None or call.ended:
             return None
+        if call.replica not in (of, self._replica):
+            raise Unanswered  # another took it up meanwhile: the carrier is to ask for that one
         if call.replica != self._replica:
             now = self._clock.wall()
             if await self._asked(lambda: self._store.address_of(call.replica, now)) == "":

@@ -233,7 +233,7 @@ class Switchboard:
 
     async def _stream_of_another(self, call: StoredCall) -> Answer:
         if not await self._neighbours.lives(call):
-            return await self.take_up(call.call_sid)
+            return await self.take_up(call.call_sid, call.replica)
         wall = self._clock.wall()
         if not call.token_used and wall < call.token_expires:
             return Connect(call.answer)
@@ -244,15 +244,15 @@ class Switchboard:
         await self._neighbours.order(call.call_sid, orders.TOKEN)
         return Connect(ticket.document)
 
-    async def take_up(self, call_sid: CallSid, asked_since: float | None = None) -> Answer:
-        """The call's process is gone, its caller is not: the call goes on here."""
+    async def take_up(self, call_sid: CallSid, of: str, asked_since: float | None = None) -> Answer:
+        """The process `of` that had the call is gone, its caller is not: the call goes on here."""
         try:
-            bridge = await self._taken_up(call_sid)
+            bridge = await self._taken_up(call_sid, of)
         except Unanswered:
             return self.ask_again(asked_since)
         return Refuse.LOST if bridge is None else await self._answer_again(bridge)
 
-    async def _taken_up(self, call_sid: CallSid) -> Bridge | None:
+    async def _taken_up(self, call_sid: CallSid, of: str) -> Bridge | None:
         """The call, going on here; whoever asks while it is being taken up gets the same one."""
         under_way = self._taking.get(call_sid)
         if under_way is not None:
@@ -262,7 +262,7 @@ class Switchboard:
         taking = asyncio.get_running_loop().create_future()
         self._taking[call_sid] = taking
         try:
-            bridge = await self._take(call_sid, self._tasks)
+            bridge = await self._take(call_sid, of, self._tasks)
         except BaseException as error:
             taking.set_exception(Unanswered() if isinstance(error, CancelledError) else error)
             taking.exception()  # whoever asked second gets it too; nobody asking is no fault
@@ -273,8 +273,8 @@ class Switchboard:
         finally:
             del self._taking[call_sid]
 
-    async def _take(self, call_sid: CallSid, tasks: asyncio.TaskGroup) -> Bridge | None:
-        bridge = await self._neighbours.take_up(call_sid)
+    async def _take(self, call_sid: CallSid, of: str, tasks: asyncio.TaskGroup) -> Bridge | None:
+        bridge = await self._neighbours.take_up(call_sid, of)
         if bridge is not None:
             self._begin(bridge, None, tasks)
         return bridge
@@ -401,11 +401,11 @@ class Switchboard:
         except Unanswered:
             return None  # the carrier asks what is next
 
-    async def spend(self, token: str) -> Bridge | None:
+    async def spend(self, token: str, dead: str | None = None) -> Bridge | None:
         """Use the token, once; None when another stream was quicker, or the call is over.
 
         This process knows its own at once; a late store learns of it while the stream goes on. A call
-        of another replica goes on here from now on.
+        of the replica `dead` goes on here from now on.
         """
         bridge = self.ticket_holder(token)
         if bridge is None:
@@ -413,7 +413,9 @@ class Switchboard:
                 call = await self._neighbours.spend(token)
                 if call is None:
                     return None
-                bridge = self._calls.get(call.call_sid) or await self._taken_up(call.call_sid)
+                bridge = self._calls.get(call.call_sid)
+                if bridge is None:
+                    bridge = await self._taken_up(call.call_sid, dead or call.replica)
             except Unanswered:
                 return None
             return bridge if bridge is not None and bridge.live else None

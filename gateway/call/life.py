@@ -295,7 +295,8 @@ class Life:
         self.voice.clear()
         self._out.append(CloseLine())
         self._enter(Phase.SETTLING, now)
-        if self.exchange.conversation is Conversation.NONE and self.exchange.connected is not None:
+        open_still = self.exchange.connected is not None or self.exchange.freeing
+        if self.exchange.conversation is Conversation.NONE and open_still:
             # its create is still open: the user is not free, and what comes of it is owed
             self.record.conversation_state = Conversation.FINISHING.value
         self._stop_upload()
@@ -315,7 +316,8 @@ class Life:
 
     def _pay(self, now: float) -> None:
         """Finish the conversation once nothing of it is open any more."""
-        if self.phase is not Phase.SETTLING or self.exchange.connected is not None:
+        open_still = self.exchange.connected is not None or self.exchange.freeing
+        if self.phase is not Phase.SETTLING or open_still:
             return
         if self.exchange.pay():
             self.record.conversation_state = Conversation.FINISHING.value

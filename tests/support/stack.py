@@ -75,11 +75,13 @@ class Stack:
         record: dict[str, Any] = {}
         try:
             async with asyncio.timeout(seconds):
-                while not holds(record := await self.record(call_sid)):
+                while True:
+                    record = await self.record(call_sid)
+                    if holds(record):
+                        return record
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"not within {seconds:g} s, the record was {record}") from None
-        return record
+            raise AssertionError(f"not in {seconds:g} s, the record is {record}") from None
 
 
 def environment(tmp_path: Path, sandbox_url: str, rest_url: str, **changes: str) -> dict[str, str]:
