@@ -188,7 +188,9 @@ class Life:
         if self.phase in AGENTS_TURN and self.voice.quiet:
             if self._quiet_since is None:
                 self._quiet_since = now
-            self.timers.start(Timer.DEAD_AIR, now + self.policy.max_dead_air_ms / 1000)
+            # a retry begins with the silence that the try before it left
+            due = self._quiet_since + self.policy.max_dead_air_ms / 1000
+            self.timers.start(Timer.DEAD_AIR, max(now, due))
 
     def _sound_began(self, now: float) -> None:
         """Something plays: account for the silence before it."""

@@ -107,6 +107,8 @@ class Judge:
 
     def _understood(self, conversation: Conversation, interaction: Interaction) -> None:
         """What was said in a turn that the API voided is said again in the next."""
+        if not interaction.connection.client_open:
+            return  # given up half-way: it is no turn
         owed: set[int] = set()
         for earlier in conversation.interactions:
             if earlier is interaction or earlier.process is not interaction.process:
