@@ -133,7 +133,6 @@ class Recovery:
             # before it is ours: the carrier may ask for it in the same moment
             seat = self._waiting.open(call.call_sid)
             try:
-                user = await self._user(call)
                 adopted = await self._store.adopt(call.call_sid, call.replica, self._replica, now)
             except BaseException:
                 self._waiting.close(call.call_sid)
@@ -141,7 +140,7 @@ class Recovery:
             if adopted:
                 taken += 1
                 fact(_log, "orphan.adopted", call_sid=call.call_sid, state=call.conversation_state)
-                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
+                self._begin(self._care(call, seat, route.house.account), call.call_sid)
             else:
                 self._waiting.close(call.call_sid)
         await self._find_strays()
@@ -162,24 +161,19 @@ class Recovery:
             if call.call_sid in self._strays and route is not None:
                 fact(_log, "orphan.stray", call_sid=call.call_sid)
                 seat = self._waiting.open(call.call_sid)
-                try:
-                    user = await self._user(call)
-                except BaseException:
-                    self._waiting.close(call.call_sid)
-                    raise
-                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
+                self._begin(self._care(call, seat, route.house.account), call.call_sid)
         self._strays = {call.call_sid for call in strays}
 
     def _begin(self, care: Coroutine[None, None, None], call_sid: CallSid) -> None:
         self._caring.add(call_sid)
         self._finisher.follow(care, call_sid)
 
-    async def _care(
-        self, call: StoredCall, seat: Seat, user: UserId | None, account: Account
-    ) -> None:
+    async def _care(self, found: StoredCall, seat: Seat, account: Account) -> None:
         """Wait for the caller where one may be on the line; else the call is lost, its debt is not."""
-        lost = call.ended
+        lost = False
         try:
+            call, user = await self._as_it_stands(found)
+            lost = call.ended
             if not lost:
                 outcome = await self._waiting.wait(seat, self._reconnect_seconds)
                 lost = outcome is not Outcome.TAKEN and await self._lose(call, outcome)
@@ -187,10 +181,19 @@ class Recovery:
                 fact(_log, "orphan.taken-up", call_sid=call.call_sid)
                 return
         finally:
-            self._waiting.close(call.call_sid)
+            self._waiting.close(found.call_sid)
             if not lost:
-                self._caring.discard(call.call_sid)
+                self._caring.discard(found.call_sid)
         self._settle(call, user, account)
+
+    async def _as_it_stands(self, found: StoredCall) -> tuple[StoredCall, UserId | None]:
+        """The call and its user now that nobody else can write: its owner may have, since it was found."""
+        while True:
+            try:
+                call = await self._store.get(found.call_sid) or found
+                return call, await self._user(call)
+            except StoreError:
+                await asyncio.sleep(1.0)
 
     async def _lose(self, call: StoredCall, outcome: Outcome) -> bool:
         """Write that the call is over, so that nobody takes it up any more; False: somebody has."""

@@ -388,7 +388,9 @@ class Api:
             self._understand(asked, connection, interaction)
             self._witness.understood(conversation, interaction)
             if self._strikes("status-400", who) or not (interaction.utterances or interaction.text):
-                self.unheard.update(interaction.utterances)
+                # refused keys give the turn back to the caller as well, whatever was said before them
+                for one in conversation.interactions if interaction.text else (interaction,):
+                    self.unheard.update(one.utterances)
                 raise Refused(400)
             if silent:
                 connection.cut()
