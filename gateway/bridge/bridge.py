@@ -252,7 +252,8 @@ class Bridge:
             async with asyncio.timeout(OWNER_PATIENCE):
                 await self._settle_whose()
         except (StoreError, TimeoutError):
-            # a store that is away cannot tell, nor can anybody have taken the call there
+            # the caller need not wait for a store that is away; what the call owes must
+            self._books.doubted = True
             fact(_log, "call.owner-unknown", level=logging.WARNING, call_sid=self.record.call_sid)
             self._books.ask()
         finally:

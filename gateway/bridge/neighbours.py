@@ -117,7 +117,8 @@ class Neighbours:
                 return None
             if claimed.replica != self._replica:
                 raise Unanswered  # another was quicker, and the carrier is to ask for that one
-            self._waiting.take(call_sid)
+            if not self._waiting.take(call_sid):
+                return None
         fact(_log, "call.taken-up", call_sid=call_sid, of=call.replica)
         self._metrics.calls_taken_up_total.inc()
         now, wall = self._clock.now(), self._clock.wall()

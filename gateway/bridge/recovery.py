@@ -173,7 +173,7 @@ class Recovery:
         lost = False
         try:
             call, user = await self._as_it_stands(found)
-            lost = call.ended
+            lost = call.ended and seat.outcome is not Outcome.TAKEN
             if not lost:
                 outcome = await self._waiting.wait(seat, self._reconnect_seconds)
                 lost = outcome is not Outcome.TAKEN and await self._lose(call, outcome)

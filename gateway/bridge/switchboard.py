@@ -113,6 +113,8 @@ class Switchboard:
         self._admitting = 0
         """Calls on their way into the store: they count before they are held."""
         self.draining = False
+        self._parting = False
+        """Draining is over: whoever is still here hears the closing phrase, nobody comes any more."""
 
     async def __aenter__(self) -> Self:
         self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
@@ -259,6 +261,8 @@ class Switchboard:
             return await asyncio.shield(under_way)
         if call_sid in self._calls or self._tasks is None:
             return self._calls.get(call_sid)
+        if self._parting:
+            raise Unanswered  # the next question may reach a replica that stays
         taking = asyncio.get_running_loop().create_future()
         self._taking[call_sid] = taking
         try:
@@ -277,6 +281,8 @@ class Switchboard:
         bridge = await self._neighbours.take_up(call_sid, of)
         if bridge is not None:
             self._begin(bridge, None, tasks)
+            if self._parting:
+                bridge.feed(ev.EndRequested("drain"))
         return bridge
 
     async def _admit(self, incoming: Incoming, route: Route, tasks: asyncio.TaskGroup) -> Answer:
@@ -603,6 +609,7 @@ class Switchboard:
         """
         self.draining = True
         await self._wait_idle(seconds, hurry)
+        self._parting = True
         for bridge in list(self._calls.values()):
             bridge.feed(ev.EndRequested("drain"))
         await self._wait_idle(CLOSING_SECONDS)
@@ -620,7 +627,7 @@ class Switchboard:
     @property
     def _busy(self) -> bool:
         """A call is held, or about to be."""
-        return bool(self._calls) or self._admitting > 0
+        return bool(self._calls or self._taking) or self._admitting > 0
 
     @property
     def unsettled(self) -> int:
