@@ -365,7 +365,7 @@ class Judge:
         """Whether nobody could have finished it."""
         if conversation.id in failed or (not conversation.named and conversation.user in failed):
             return True
-        if not conversation.named and self.world.faults["clock-step"]:
+        if not conversation.named and (conversation.too_late or self.world.faults["clock-step"]):
             return True  # one without a name is found by its time, which clocks that step hide
         # the store failed until the process that had opened it was dead
         died = not any(one.process.running for one in conversation.interactions)
