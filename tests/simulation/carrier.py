@@ -208,6 +208,8 @@ class Call:
         self._flow: asyncio.Task[None] | None = None
         self.ear = _CallEar(self)
         self.utterances: list[Utterance] = []
+        self.unwanted = False
+        """An operator had it ended: its caller is owed no word."""
         self.intruded = False
         """Somebody else has used its token: whose stream is the caller's, nobody can tell."""
 

@@ -23,6 +23,11 @@ _ROUTES: Final[Mapping[tuple[str, str], Callable[[web.Request], Awaitable[web.St
     ("POST", "/twilio/status"): webhooks.status,
     ("POST", "/twilio/stream-status"): webhooks.stream_status,
 }
+_ORDERS: Final[Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = {
+    "hangup": api.hang_up,
+    "transfer": api.transfer,
+}
+_CALLS: Final = "/v1/calls/"
 _MEDIA: Final = "/twilio/media/"
 _CLOSED: Final = WSMessage(WSMsgType.CLOSED, None, None)
 _CLOSING: Final = WSMessage(WSMsgType.CLOSING, None, None)
@@ -49,6 +54,7 @@ class SimRequest:
         url: str,
         form: Mapping[str, str] | None = None,
         peer: Peer | None = None,
+        text: str = "",
     ) -> None:
         parts = urlsplit(url)
         self.app: web.Application | None = None
@@ -66,9 +72,14 @@ class SimRequest:
         self.match_info: Any = _MatchInfo()
         self.peer = peer
         self._form = form or {}
+        self._text = text
+        self.can_read_body = bool(text)
 
     async def post(self) -> Mapping[str, str]:
         return self._form
+
+    async def text(self) -> str:
+        return self._text
 
 
 class _MatchInfo(dict[str, str]):
@@ -81,6 +92,9 @@ async def answer(request: SimRequest) -> tuple[int, str]:
     if request.path.startswith(_MEDIA):
         request.match_info["token"] = request.path.removeprefix(_MEDIA)
         handler = media.media
+    if request.path.startswith(_CALLS):
+        request.match_info["call_sid"], _, order = request.path.removeprefix(_CALLS).partition("/")
+        handler = _ORDERS.get(order)
     if handler is None:
         return 404, ""
     typed: Any = request

@@ -248,7 +248,7 @@ class Judge:
         streams = [stream for stream in call.streams if stream.began]
         if streams:
             self.world.facts["calls that connected"] += 1
-        if call.ended_by == "caller" or call.told:
+        if call.ended_by == "caller" or call.told or call.unwanted:
             return
         sounded = any(stream.agent_sounded for stream in streams)
         excused = any(
@@ -386,5 +386,6 @@ class Complaints(logging.Handler):
         told = " ".join(f"{name}={value}" for name, value in fields.items())
         error = record.exc_info[1] if record.exc_info else None
         self._world.note("log", record.getMessage(), told, repr(error) if error else "")
-        if record.levelno >= logging.ERROR:
+        # an operator who asked while the store was away has been told so with 503
+        if record.levelno >= logging.ERROR and record.getMessage() != "http.store_failed":
             self._world.violated("error-log", f"{record.getMessage()} {told} {error!r}")

@@ -68,6 +68,7 @@ CARRIER_FAULTS: Final = (
     "answer-lost",
 )
 PROCESS_FAULTS: Final = ("crash", "pause", "long-pause", "stall", "drain", "restart")
+ORDERS: Final = ("hang-up", "transfer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,15 @@ class ProcessEvent:
     kind: str
     which: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlan:
+    """What an operator wants of one of the calls."""
+
+    at: float
+    kind: str
+    which: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,7 @@ class Plan:
     store_outages: tuple[Outage, ...] = ()
     carrier: Mapping[str, float] = field(default_factory=dict)
     processes: tuple[ProcessEvent, ...] = ()
+    orders: tuple[OrderPlan, ...] = ()
     wall_steps: tuple[tuple[float, float], ...] = ()
     """(when, seconds) by which all wall clocks step."""
     skews: tuple[float, ...] = ()
@@ -169,6 +180,7 @@ def make_plan(seed: int) -> Plan:
         store_outages=_outages(chance, last, ("error-before", "very-slow"), 0.15),
         carrier=_rates(chance, CARRIER_FAULTS, 0.5),
         processes=_processes(chance, replicas, last),
+        orders=_orders(random.Random(f"{seed}/operator"), last),
         wall_steps=wall_steps,
         skews=tuple(0.0 if one_machine else chance.uniform(-1.5, 1.5) for _ in range(replicas)),
         rings_until=rings_until,
@@ -219,6 +231,16 @@ def _processes(chance: random.Random, replicas: int, last: float) -> tuple[Proce
             ProcessEvent(chance.uniform(0.0, last), kind, chance.randrange(replicas), seconds)
         )
     return tuple(sorted(events, key=lambda event: event.at))
+
+
+def _orders(chance: random.Random, last: float) -> tuple[OrderPlan, ...]:
+    if chance.random() < 0.7:
+        return ()
+    orders = [
+        OrderPlan(chance.uniform(0.0, last), chance.choice(ORDERS), chance.randrange(8))
+        for _ in range(chance.choice((1, 2, 5)))
+    ]
+    return tuple(sorted(orders, key=lambda order: order.at))
 
 
 def _settings(chance: random.Random) -> tuple[Settings, tuple[str, ...]]:

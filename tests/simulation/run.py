@@ -23,6 +23,7 @@ from tests.simulation.caller import Caller
 from tests.simulation.carrier import Carrier
 from tests.simulation.judge import Complaints, Judge
 from tests.simulation.loop import Deadlock, SimLoop, dispose
+from tests.simulation.operator import Operator
 from tests.simulation.plan import Plan, ProcessEvent, make_plan
 from tests.simulation.replica import Replica
 from tests.simulation.store import open_database
@@ -132,6 +133,8 @@ class Run:
             callers.append(loop.world(Caller(self.carrier, call).run(), f"caller {call.sid}"))
         events = [loop.world(self._happen(event), event.kind) for event in plan.processes]
         events += [loop.world(self._step_clock(*step), "clock") for step in plan.wall_steps]
+        operator = Operator(self.world, plan, self.carrier)
+        events += [loop.world(operator.give(order), order.kind) for order in plan.orders]
         watch = loop.world(self._watch(), "watch")
         done, late = await asyncio.wait(callers, timeout=LONGEST_TALK)
         for task in done:
