@@ -37,6 +37,10 @@ LEFT JOIN calls ON calls.call_sid = leases.call_sid
 WHERE leases.call_sid IS NOT NULL AND calls.call_sid IS NOT NULL
   AND NOT (calls.ended = 1 AND calls.conversation_state IN ({_STATES}))
 """
+_OWED: Final = f"""
+SELECT call_sid, status, conversation_state FROM calls
+WHERE replica = ? AND NOT (ended = 1 AND conversation_state IN ({_STATES}))
+"""
 _HELD: Final = "SELECT user_id, call_sid FROM leases WHERE call_sid IS NOT NULL"
 
 
@@ -206,7 +210,12 @@ class Judge:
             )
 
     def _was_words(self, call: Call) -> bool:
-        """The caller's last sound was speech that the service understood."""
+        """The caller's last sound was speech that the service understood.
+
+        What is said before the greeting is nobody's turn.
+        """
+        if not any(self._sent.get(stream.sid) for stream in call.streams):
+            return False
         last = call.utterances[-1]
         return last.frames >= 30 and not last.over_agent and last.number not in self._unheard
 
@@ -246,6 +255,17 @@ class Judge:
         nobody = not any(one.listening for one in self._replicas().values())
         if status == 0 and not nobody and not self._anybody_was_stopped():
             self.world.violated("webhook", f"{call.sid} {path} was not answered")
+        if path == "/twilio/connected" and "<Say" in text and "<Pause" not in text:
+            self._given_up(call)
+
+    def _given_up(self, call: Call) -> None:
+        """Where processes die and all else is well, another one goes on with the call."""
+        faults = ("store-", "carrier-", "api-", "process-drain")
+        excused = call.unwanted or self._anybody_was_stopped() or self._disturbed(*faults)
+        if self.plan.aimed and not excused:
+            self.world.violated(
+                "given-up", f"{call.sid} was told goodbye, and nothing was in the way"
+            )
 
     def _refused(self, call: Call, stream: Stream) -> None:
         """A token that was just given opens a stream."""
@@ -302,6 +322,8 @@ class Judge:
             case "owner":
                 self.world.note("store", f"{of} goes from {before} to {after}")
                 self._taken_over(of, before, after)
+            case "end-reason" if before == "transfer":
+                pass  # one for which nobody was there is done again when the caller is back
             case "end-reason":
                 self.world.violated("end-reason", f"{of}: {before} became {after}")
             case "revived":
@@ -343,6 +365,11 @@ class Judge:
                     self.world.violated("buffers", f"{bridge.record.call_sid}: events")
 
     # ------------------------------------------------------------ the end
+
+    def exited(self, replica: Replica, database: sqlite3.Connection) -> None:
+        """Status 0 says that nothing of it is owed."""
+        for row in database.execute(_OWED, (replica.name,)) if replica.status == 0 else ():
+            self.world.violated("exit-owing", f"{replica.name} owes {row[0]}: {row[1]}, {row[2]}")
 
     def settled(self, database: sqlite3.Connection) -> bool:
         """Nothing is owed any more."""
