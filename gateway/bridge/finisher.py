@@ -60,6 +60,8 @@ class Debt:
     """Wall time of the first create: older conversations are not of this call."""
     ours: Callable[[], Awaitable[bool]]
     """Whether it is still this process's to pay: asked again where time has passed since it was known."""
+    doubtful: bool = False
+    """Somebody else may have finished it: the API is asked first."""
 
 
 class Finisher:
@@ -124,11 +126,18 @@ class Finisher:
             if debt.conversation_id is None:
                 state = await self._search(debt)
             else:
-                state = await self._finish(debt, debt.conversation_id)
+                state = await self._finish_open(debt, debt.conversation_id)
         except Fenced:
             fact(_log, "debt.fenced", level=logging.WARNING, call_sid=debt.call_sid)
         else:
             settled(state)
+
+    async def _finish_open(self, debt: Debt, conversation: ConversationId) -> str:
+        if debt.doubtful:
+            found = await self._unfinished(debt)
+            if found is not None and all(one.id != conversation for one in found):
+                return "finished"
+        return await self._finish(debt, conversation)
 
     async def _finish(self, debt: Debt, conversation: ConversationId) -> str:
         """Try until the API has said that there is nothing left to finish."""

@@ -130,25 +130,11 @@ MUTANTS: Final = (
         "self.maybe_created = False",
     ),
     _one(
-        "reason-twice",
-        "a later end takes the place of the first",
-        "gateway.call.life",
-        "self.record.end_reason = self.record.end_reason or reason\n        self",
-        "self.record.end_reason = reason\n        self",
-    ),
-    _one(
         "no-claim",
         "a call that lost its process is taken up without a word to the store",
         "gateway.store.sql",
         "UPDATE calls SET replica = :heir\n",
         "UPDATE calls SET replica = replica\n",
-    ),
-    _one(
-        "unfenced",
-        "a replica writes the record of a call that was taken over",
-        "gateway.store.sql",
-        "WHERE call_sid = ? AND replica = ?\n",
-        "WHERE call_sid = ? AND ? IS NOT NULL\n",
     ),
     Mutant(
         "woken-acts",
@@ -163,6 +149,11 @@ MUTANTS: Final = (
                 "gateway.bridge.books",
                 "while not await self.ours() or self.doubted:",
                 "while self.disowned:",
+            ),
+            Edit(
+                "gateway.store.sql",
+                "WHERE call_sid = ? AND replica = ?\n",
+                "WHERE call_sid = ? AND ? IS NOT NULL\n",
             ),
         ),
     ),
