@@ -337,7 +337,14 @@ def _observer(metrics: Metrics) -> Callable[[str, int | None, float], None]:
 
 @asynccontextmanager
 async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[tuple[str, int]]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=2.0,
+        # No carrier compresses its forms. What is not unpacked can neither burst nor fail to be.
+        auto_decompress=False,
+    )
     await runner.setup()
     try:
         await _bind(runner, settings.gateway_host, settings.gateway_port)
