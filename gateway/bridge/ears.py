@@ -97,6 +97,12 @@ class Ears:
         line = self._detector.line
         self._emit(ev.LineMeasured(line.noise_floor_dbfs, line.echo_return_db, line.echo_delay_ms))
 
+    def reopen(self) -> None:
+        """Another stream begins: its time has nothing to do with the last one's."""
+        self._clock = SampleClock()
+        self._expected_ms = None
+        self._rest = b""
+
     def close(self) -> None:
         """The stream is over: readers of an open utterance must not wait for more."""
         if self.open is not None:

@@ -11,6 +11,7 @@ from gateway.bridge.aftermath import Aftermath, Archive
 from gateway.bridge.ears import Detector
 from gateway.bridge.finisher import Finisher, Payer
 from gateway.bridge.phrases import Phrases
+from gateway.bridge.pulse import Pulse
 from gateway.bridge.turn import VoiceFormat
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
@@ -58,6 +59,7 @@ class House:
     remote: HangsUp
     phrases: Phrases
     metrics: Metrics
+    pulse: Pulse
     make_detector: Callable[[], Detector]
     free_user: Callable[[CallRecord, float | None], Awaitable[tuple[bool, bool]]]
     """Look for a left-over conversation of this user; conversations made since that wall time are

@@ -14,13 +14,14 @@ from gateway.bridge.finisher import Debt, Finisher, created_since
 from gateway.bridge.house import Account
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
+from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
-from gateway.errors import AmigoError, StoreError
+from gateway.errors import AmigoError, Fenced, StoreError
 from gateway.ids import ConversationId, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
-from gateway.store import CallStore, StoredCall
+from gateway.store import HEARTBEAT_TTL, CallStore, StoredCall, proven_dead
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +49,10 @@ class Recovery:
         clock: Clock,
         metrics: Metrics,
         replica: str,
+        *,
+        waiting: WaitingRoom,
+        reconnect_seconds: float,
+        address: str = "",
     ) -> None:
         self._store = store
         self._routes = routes
@@ -56,6 +61,12 @@ class Recovery:
         self._clock = clock
         self._metrics = metrics
         self._replica = replica
+        self._waiting = waiting
+        self._reconnect_seconds = reconnect_seconds
+        self._address = address
+        """Where other replicas reach this one."""
+        self._in_touch: float | None = None
+        """Since when the store has answered without a break; None: it does not."""
         self._told: set[str] = set()
         """Organizations of stored calls that no route leads to; said once each."""
 
@@ -64,28 +75,105 @@ class Recovery:
         while True:
             try:
                 now = self._clock.wall()
-                await self._store.heartbeat(self._replica, now)
+                await self.beat(now)
                 await self.sweep(now)
             except StoreError:
+                self._in_touch = None
                 fact(_log, "store.heartbeat-failed", level=logging.WARNING)
             except Exception as error:  # noqa: BLE001 - one record nobody can read must not stop the rest
                 fact(_log, "recovery.failed", level=logging.ERROR, exc=error)
             await asyncio.sleep(BEAT_SECONDS)
 
+    async def beat(self, now: float) -> None:
+        """Tell the others that this replica lives."""
+        await self._store.heartbeat(self._replica, now, self._address)
+        if self._in_touch is None:
+            self._in_touch = self._clock.now()
+
+    def _surely_dead(self, replica: str) -> bool:
+        """Where the store was away, nobody could beat: silence proves nothing until all had their chance."""
+        since = self._in_touch
+        had_its_chance = since is not None and self._clock.now() - since >= HEARTBEAT_TTL
+        return had_its_chance or proven_dead(replica)
+
     async def sweep(self, now: float) -> int:
         """Take over every orphaned call and have its conversation finished; returns how many."""
         taken = 0
         for call in await self._store.orphans(now, self._replica):
+            if not self._surely_dead(call.replica):
+                continue
             route = self._routes.owner(call)
             if route is None:
                 self._cannot_pay(call)
                 continue
-            user = await self._user(call)
-            if await self._store.adopt(call.call_sid, call.replica, self._replica, now):
+            if call.call_sid in self._waiting:
+                continue
+            # before it is ours: the carrier may ask for it in the same moment
+            seat = self._waiting.open(call.call_sid)
+            try:
+                user = await self._user(call)
+                adopted = await self._store.adopt(call.call_sid, call.replica, self._replica, now)
+            except BaseException:
+                self._waiting.close(call.call_sid)
+                raise
+            if adopted:
                 taken += 1
                 fact(_log, "orphan.adopted", call_sid=call.call_sid, state=call.conversation_state)
-                self._settle(call, user, route.house.account)
+                work = self._care(call, seat, user, route.house.account)
+                self._finisher.follow(work, call.call_sid)
+            else:
+                self._waiting.close(call.call_sid)
         return taken
+
+    async def _care(
+        self, call: StoredCall, seat: Seat, user: UserId | None, account: Account
+    ) -> None:
+        """Wait for the caller where one may be on the line; else the call is lost, its debt is not."""
+        try:
+            if not call.ended:
+                outcome = await self._waiting.wait(seat, self._reconnect_seconds)
+                if outcome is Outcome.TAKEN or not await self._lose(call, outcome):
+                    fact(_log, "orphan.taken-up", call_sid=call.call_sid)
+                    return
+        finally:
+            self._waiting.close(call.call_sid)
+        self._settle(call, user, account)
+
+    async def _lose(self, call: StoredCall, outcome: Outcome) -> bool:
+        """Write that the call is over, so that nobody takes it up any more; False: somebody has."""
+        record = dict(call.record)
+        gone = outcome is Outcome.GONE
+        record["end_reason"] = record.get("end_reason") or "replica-lost"
+        record["ended_at"] = iso(self._clock.wall())
+        record["status"] = "ending"
+        record["conversation_state"] = "finishing"
+        record["replica"] = self._replica
+        events = record.get("events")
+        lost = {"at": record["ended_at"], "type": "replica-lost", "caller_gone": gone}
+        record["events"] = [*(events if isinstance(events, list) else ()), lost]
+        while True:
+            try:
+                await self._write(call, record, "finishing")
+            except Fenced:
+                return False
+            except StoreError:
+                await asyncio.sleep(1.0)
+            else:
+                call.record.clear()
+                call.record.update(record)
+                return True
+
+    async def _write(self, call: StoredCall, record: dict[str, object], state: str) -> None:
+        await self._store.save(
+            call.call_sid,
+            replica=self._replica,
+            record=record,
+            status=str(record["status"]),
+            end_reason=str(record["end_reason"]),
+            conversation_id=call.conversation_id,
+            conversation_state=state,
+            ended=True,
+        )
 
     def _settle(self, call: StoredCall, user: UserId | None, account: Account) -> None:
         if user is None:  # none was made for the caller: nothing can have been begun
@@ -123,22 +211,13 @@ class Recovery:
         lost = not call.ended
         record["conversation_state"] = state
         record["replica"] = self._replica
-        if lost:
-            record["end_reason"] = record.get("end_reason") or "replica-lost"
-            record["ended_at"] = iso(self._clock.wall())
         record["status"] = "failed" if lost or state == "finish-failed" else "completed"
         while True:
             try:
-                await self._store.save(
-                    call.call_sid,
-                    record=record,
-                    status=str(record["status"]),
-                    end_reason=str(record["end_reason"]),
-                    conversation_id=call.conversation_id,
-                    conversation_state=state,
-                    ended=True,
-                )
-                await self._store.release_user(call.call_sid)
+                await self._write(call, record, state)
+                await self._store.release_user(call.call_sid, self._replica)
+            except Fenced:
+                return  # this process stood still, and another has paid
             except StoreError:
                 await asyncio.sleep(1.0)
             else:

@@ -47,6 +47,8 @@ class Route:
     announcements: Announcements
     overflow: str | None = None
     """Who gets a call that we cannot take: a number in E.164, or a `sip:` address."""
+    transfer: str | None = None
+    """Who gets a call that is handed over; spelled like `overflow`."""
     wait_seconds: float = 0.0
     """How long a caller may wait for a free user."""
 

@@ -13,6 +13,7 @@ from gateway.metrics import Metrics
 from gateway.store import CallStore
 from gateway.web import api, health, keys, media, webhooks
 from gateway.web.middleware import MAX_BODY_BYTES, MIDDLEWARES
+from gateway.web.relay import Relay
 
 __all__ = ["Doors", "make_web"]
 
@@ -30,6 +31,7 @@ class Doors:
     account_sid: str
     public_url: str
     admin_token: str | None
+    relay: Relay
 
 
 def make_web(doors: Doors) -> web.Application:
@@ -39,6 +41,7 @@ def make_web(doors: Doors) -> web.Application:
     app[keys.METRICS] = doors.metrics
     app[keys.ADMIN_TOKEN] = doors.admin_token
     app[keys.LIVE_RECORDS] = doors.switchboard.live_record
+    app[keys.OPERATOR] = doors.switchboard
     app[keys.READINESS] = lambda: _reasons(doors.switchboard)
     app[webhooks.DESK] = webhooks.Desk(
         doors.switchboard,
@@ -47,6 +50,7 @@ def make_web(doors: Doors) -> web.Application:
         doors.make_wire,
         doors.account_sid,
         doors.public_url,
+        doors.relay,
     )
     for module in (webhooks, media, health, api):
         module.add_routes(app)
@@ -60,4 +64,6 @@ def _reasons(switchboard: Switchboard) -> Mapping[str, str]:
         reasons["draining"] = "the gateway is being stopped"
     if switchboard.full:
         reasons["at-capacity"] = "as many calls as GATEWAY_MAX_CALLS allows"
+    if switchboard.overloaded:
+        reasons["overloaded"] = "the event loop is late: one more call would be heard by others"
     return reasons

@@ -12,11 +12,12 @@ from typing import Final, assert_never
 from aiohttp import web
 
 from gateway.bridge.answers import Answer as Decision
-from gateway.bridge.answers import Connect, HandOver, Incoming, Refuse, Wait
+from gateway.bridge.answers import Connect, Elsewhere, HandOver, Incoming, Refuse, Wait
 from gateway.bridge.switchboard import Switchboard
 from gateway.carriers import Answer, Signatures, Wire
 from gateway.ids import CallSid
 from gateway.log import fact
+from gateway.web.relay import RELAYED, Relay
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Desk:
     account_sid: str
     public_url: str
     """How the carrier reaches us, without a slash at its end."""
+    relay: Relay
 
 
 DESK: Final = web.AppKey("DESK", Desk)
@@ -110,6 +112,8 @@ def _document(desk: Desk, answer: Decision, called: str) -> str:
             return markup.hangup()
         case Refuse.LOST:
             return markup.say_and_hangup(words.lost, words.language)
+        case Refuse.SORRY:
+            return markup.say_and_hangup(words.sorry, words.language)
         case _:
             assert_never(answer)
 
@@ -118,12 +122,23 @@ async def connected(request: web.Request) -> web.Response:
     """The media stream is over and the caller may still be there: what is next?"""
     desk = request.app[DESK]
     form = await _signed_form(request)
-    sid = form.get("CallSid", "")
-    bridge = desk.switchboard.find(sid)
-    if bridge is not None:
-        bridge.over(stream_only=True)
-    sorry = desk.switchboard.owes_apology(sid)
-    return _markup(_apology(desk, form.get("To", "")) if sorry else desk.markup.hangup())
+    sid = CallSid(form.get("CallSid", ""))
+    called = form.get("To", "")
+    gone = form.get("CallStatus", "") in FINAL_STATUSES
+    try:
+        answer = await desk.switchboard.after_stream(sid, gone=gone)
+        if isinstance(answer, Elsewhere):
+            answered = None
+            if answer.address is not None and RELAYED not in request.headers:
+                answered = await desk.relay.request(request, answer.address)
+            if answered is not None:
+                return answered
+            # its process is gone, or stands still: the call goes on here
+            answer = await desk.switchboard.take_up(sid)
+    except Exception as error:  # noqa: BLE001 - as in voice
+        fact(_log, "webhook.failed", level=logging.ERROR, exc=error)
+        return _markup(_apology(desk, called))
+    return _markup(_document(desk, answer, called))
 
 
 async def status(request: web.Request) -> web.Response:
@@ -131,7 +146,7 @@ async def status(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     form = await _signed_form(request)
     if form.get("CallStatus", "") in FINAL_STATUSES:
-        desk.switchboard.over(form.get("CallSid", ""))
+        await desk.switchboard.over(CallSid(form.get("CallSid", "")))
     return web.Response(status=204)
 
 
