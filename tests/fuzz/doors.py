@@ -15,6 +15,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from gateway.app import run_gateway
 from gateway.log import JsonLines
 from gateway.settings import Needs, load_settings
@@ -50,6 +52,8 @@ class _Listening(logging.Handler):
         self.wrong: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            return  # no HTTP at all: aiohttp answers 400 and says so
         line = self.format(record)
         if record.levelno >= logging.ERROR or "\n" in line or TOKEN in line or ADMIN in line:
             self.wrong.append(line)
