@@ -7,21 +7,23 @@ import logging
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from aiohttp import web
 
-from gateway.address import own_address
+from gateway.address import own_address, private_host, with_port
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.amigo.revisions import Revision, revision_named
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
+from gateway.bridge.house import Probe
 from gateway.bridge.pulse import Pulse
+from gateway.bridge.reconcile import Reconciler
 from gateway.bridge.recovery import Recovery
 from gateway.bridge.routes import Routes
 from gateway.bridge.switchboard import Switchboard
@@ -32,7 +34,7 @@ from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.carriers.twilio.wire import TwilioWire
 from gateway.clock import Clock, SystemClock
-from gateway.compose import Services, accounts, answering, make_routes
+from gateway.compose import Services, accounts, answering, make_routes, our_users
 from gateway.errors import BadSetting, ConfigError, StoreError
 from gateway.log import fact
 from gateway.metrics import Metrics
@@ -41,6 +43,7 @@ from gateway.settings.model import SHORTEST_SECRET
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
 from gateway.web.relay import open_relay
+from gateway.worker import Stopping, Worker, obeying_parent
 
 _log = logging.getLogger(__name__)
 
@@ -67,15 +70,21 @@ class Gateway:
 
 @asynccontextmanager
 async def run_gateway(
-    settings: Settings, clock: Clock | None = None, *, token_seconds: float = TOKEN_SECONDS
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    token_seconds: float = TOKEN_SECONDS,
+    worker: Worker | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve until the context is left; `Gateway.switchboard.drain` ends calls politely before that.
 
+    A worker shares its port with others, and has a second one of its own for what they pass on to it.
     Raises StoreError or ConfigError when it cannot start.
     """
     clock = clock or SystemClock()
     _warn_of_weak_secrets(settings)
-    metrics, replica = Metrics(), make_replica()
+    metrics = Metrics(None if worker is None else worker.shelf)
+    replica = make_replica()
     waiting, pulse = WaitingRoom(), Pulse(clock, metrics.event_loop_lag_seconds.observe)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
@@ -105,12 +114,15 @@ async def run_gateway(
             pulse=pulse,
             token_seconds=token_seconds,
         )
+        relay = await stack.enter_async_context(open_relay())
         routes = make_routes(settings, services)
         switchboard = await stack.enter_async_context(
-            _switchboard(settings, routes, services, replica, waiting)
+            _switchboard(settings, routes, services, replica, waiting, relay)
         )
         if settings.gateway_recordings_dir is not None:
-            await asyncio.to_thread(_prepare_recordings, settings.gateway_recordings_dir)
+            # tracks of live calls look like those of a crash: only the first worker may mend them
+            mending = worker is None or worker.first("recordings-mended")
+            await asyncio.to_thread(_prepare_recordings, settings.gateway_recordings_dir, mending)
         doors = Doors(
             switchboard=switchboard,
             store=store,
@@ -121,9 +133,12 @@ async def run_gateway(
             account_sid=settings.twilio_account_sid,
             public_url=settings.gateway_public_url.rstrip("/"),
             admin_token=settings.gateway_admin_token,
-            relay=await stack.enter_async_context(open_relay()),
+            relay=relay,
+            replica=replica,
         )
-        address = await stack.enter_async_context(_listening(settings, make_web(doors)))
+        listening = _listening(settings, make_web(doors), alone=worker is None)
+        address, own = await stack.enter_async_context(listening)
+        reached_at = _reached_at(settings, own, alone=worker is None)
         recovery = Recovery(
             store,
             routes,
@@ -133,33 +148,54 @@ async def run_gateway(
             metrics,
             replica,
             waiting=waiting,
+            holds=switchboard.holds,
+            probe=relay,
             reconnect_seconds=settings.gateway_reconnect_seconds,
-            address=settings.gateway_replica_url
-            or own_address(settings.gateway_store_url, *address),
+            address=reached_at,
         )
         tasks.start(recovery.run(), "recovery")
-        fact(_log, "gateway.ready", host=address[0], port=address[1], replica=replica)
+        if settings.gateway_reconcile_seconds:
+            reconciler = Reconciler(
+                our_users(settings, clients),
+                store,
+                clock,
+                every_seconds=settings.gateway_reconcile_seconds,
+                finished=metrics.orphans_finished_total.inc,
+            )
+            tasks.start(reconciler.run(), "reconciler")
+        fact(
+            _log,
+            "gateway.ready",
+            host=address[0],
+            port=address[1],
+            replica=replica,
+            reached_at=reached_at,
+        )
         try:
             yield Gateway(switchboard, finisher, aftermath, address)
         finally:
             switchboard.stop()
 
 
-async def serve(settings: Settings, ready: Callable[[tuple[str, int]], None]) -> int:
-    """Run until SIGTERM or SIGINT, drain, settle; exit status 0 only with nothing owed."""
+async def serve(
+    settings: Settings,
+    ready: Callable[[tuple[str, int]], None],
+    worker: Worker | None = None,
+) -> int:
+    """Run until SIGTERM or SIGINT, drain, settle; exit status 0 only with nothing owed.
+
+    A worker obeys its parent as well, and ends when the parent is gone.
+    """
     loop = asyncio.get_running_loop()
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def asked() -> None:
-        (hurry if stop.is_set() else stop).set()
-
+    stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    async with run_gateway(settings) as gateway:
+        loop.add_signal_handler(number, stopping.signalled)
+    parent = nullcontext() if worker is None else obeying_parent(stopping)
+    async with parent, run_gateway(settings, worker=worker) as gateway:
         ready(gateway.address)
-        await stop.wait()
+        await stopping.asked.wait()
         fact(_log, "gateway.draining", calls=gateway.switchboard.active)
-        await gateway.switchboard.drain(settings.gateway_drain_seconds, hurry)
+        await gateway.switchboard.drain(settings.gateway_drain_seconds, stopping.hurried)
         paid = await gateway.finisher.wait_paid(SETTLE_SECONDS)
         await gateway.aftermath.wait_done(AFTERMATH_SECONDS)
         owing = gateway.switchboard.unsettled or not paid
@@ -202,7 +238,12 @@ async def _clients(
 
 
 def _switchboard(
-    settings: Settings, routes: Routes, services: Services, replica: str, waiting: WaitingRoom
+    settings: Settings,
+    routes: Routes,
+    services: Services,
+    replica: str,
+    waiting: WaitingRoom,
+    probe: Probe,
 ) -> Switchboard:
     public = settings.gateway_public_url.rstrip("/")
     socket = public.replace("http", "ws", 1)
@@ -220,6 +261,7 @@ def _switchboard(
         metrics=services.metrics,
         pulse=services.pulse,
         waiting=waiting,
+        probe=probe,
         make_document=lambda token: markup.connect(
             f"{socket}/twilio/media/{token}",
             f"{public}/twilio/connected",
@@ -254,8 +296,8 @@ def _warn_of_weak_secrets(settings: Settings) -> None:
             )
 
 
-def _prepare_recordings(directory: Path) -> None:
-    """Make sure that recordings can be written, and finish those a crash left behind."""
+def _prepare_recordings(directory: Path, mending: bool) -> None:
+    """Make sure that recordings can be written; `mending`: finish those a crash left behind."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -263,7 +305,8 @@ def _prepare_recordings(directory: Path) -> None:
     except OSError as error:
         problem = f"cannot write to {directory}: {error.strerror}"
         raise ConfigError([BadSetting("GATEWAY_RECORDINGS_DIR", problem)]) from error
-    mend(directory)
+    if mending:
+        mend(directory)
 
 
 def _signatures(settings: Settings) -> SignatureCheck | None:
@@ -341,7 +384,10 @@ def _observer(metrics: Metrics) -> Callable[[str, int | None, float], None]:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[tuple[str, int]]:
+async def _listening(
+    settings: Settings, app: web.Application, *, alone: bool
+) -> AsyncIterator[tuple[tuple[str, int], tuple[str, int]]]:
+    """Where everybody reaches us, and where other replicas do: the same, for a process that is alone."""
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -352,17 +398,31 @@ async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[
     )
     await runner.setup()
     try:
-        await _bind(runner, settings.gateway_host, settings.gateway_port)
-        host, port = runner.addresses[0][:2]
-        yield str(host), int(port)
+        host = settings.gateway_host
+        await _bind(runner, host, settings.gateway_port, shared=not alone)
+        bound = len(runner.addresses)
+        if not alone:
+            if not settings.gateway_replica_url:
+                host = private_host(settings.gateway_store_url, host)
+            await _bind(runner, host, 0, shared=False)
+        everybody, own = runner.addresses[0][:2], runner.addresses[0 if alone else bound][:2]
+        yield (str(everybody[0]), int(everybody[1])), (str(own[0]), int(own[1]))
     finally:
         await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
+async def _bind(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
     except OSError as error:
         reason = error.strerror or str(error)
         problem = f"cannot listen on {host}:{port}: {reason}"
         raise ConfigError([BadSetting("GATEWAY_PORT", problem)]) from error
+
+
+def _reached_at(settings: Settings, own: tuple[str, int], *, alone: bool) -> str:
+    """The address that other replicas are told; empty where it cannot be found out."""
+    said = settings.gateway_replica_url
+    if said:
+        return said if alone else with_port(said, own[1])
+    return own_address(settings.gateway_store_url, *own)

@@ -19,6 +19,7 @@ from gateway.bridge.identity import Callers, Identity
 from gateway.bridge.opinion import GuardedTurnModel
 from gateway.bridge.phrases import Phrases, load_phrases
 from gateway.bridge.pulse import Pulse
+from gateway.bridge.reconcile import OurUser
 from gateway.bridge.recovery import LeftOvers
 from gateway.bridge.routes import DEFAULT, Announcements, Route, Routes
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
@@ -100,6 +101,26 @@ def amigo_options(settings: Settings) -> AmigoOptions:
         cluster_name=settings.amigo_cluster_name,
         extra_query=settings.amigo_extra_query,
     )
+
+
+def our_users(
+    settings: Settings, clients: Mapping[AmigoOptions, AmigoClient]
+) -> tuple[OurUser, ...]:
+    """The users that calls are leased, whose conversations nobody else should hold."""
+    found = []
+    for _, own, _ in answering(settings):
+        users = (own.amigo_user_id, *own.amigo_user_pool)
+        found += [
+            OurUser(
+                clients[amigo_options(own)],
+                UserId(user),
+                own.amigo_service_id,
+                own.amigo_finish_foreign,
+            )
+            for user in users
+            if user
+        ]
+    return tuple(dict.fromkeys(found))
 
 
 def _route(

@@ -77,6 +77,7 @@ class Elsewhere:
 
     address: str | None
     """Where that replica is reached, `http://HOST:PORT`; None: it is dead, or tells nobody."""
+    replica: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,22 +181,40 @@ class Bridge:
         else:
             self._line_lost()
 
+    @property
+    def unheard(self) -> bool:
+        """The call is over, and its caller, who may still be there, never had a stream of ours."""
+        record = self.record
+        return not self.live and record.answered_at is None and record.end_reason != "caller-hangup"
+
+    @property
+    def ringing(self) -> bool:
+        """The carrier has not opened a stream yet."""
+        return self.session.phase is Phase.RINGING
+
     def stream_over(self) -> bool:
         """The carrier asks what follows the stream, so that is gone; True: the call can go on, on a new one."""
         if self.sorry or not self.live or self.session.phase in {Phase.RINGING, Phase.ENDING}:
-            # rung in vain: the stream that was offered could not be opened
+            # nobody was heard yet whom our own voice could speak to
+            self.sorry = self.sorry or self.session.phase is Phase.RINGING
             self.over(stream_only=True)
             return False
+        self.line_broke()
+        return True
+
+    def line_broke(self) -> None:
+        """The line is there, but dead: the caller may come back on another."""
         line, self._line = self._line, None
         if line is not None:
-            self._child(line.close(1000), "close lost line")
+            self._child(line.close(1000), "close dead line")
             self._line_lost()
-        return True
 
     def _line_lost(self) -> None:
         self._report_line()
         self._emit(ev.LineLost())
         self._deafen()
+        if self.live:
+            self.ears.renew(self._house.make_detector())
 
     @property
     def on_the_line(self) -> bool:
@@ -234,16 +252,17 @@ class Bridge:
             async with asyncio.timeout(OWNER_PATIENCE):
                 await self._settle_whose()
         except (StoreError, TimeoutError):
-            # a store that is away cannot tell, nor can anybody have taken the call there
+            # the caller need not wait for a store that is away; what the call owes must
+            self._books.doubted = True
             fact(_log, "call.owner-unknown", level=logging.WARNING, call_sid=self.record.call_sid)
             self._books.ask()
         finally:
             self._checking = False
             self._go_on()
 
-    async def _claimed_back(self, sid: CallSid) -> bool:
+    async def _claimed_back(self, sid: CallSid, holder: str) -> bool:
         mine = self.record.replica
-        claimed = await self._house.store.claim(sid, mine, self._clock.wall())
+        claimed = await self._house.store.claim(sid, mine, self._clock.wall(), holder)
         return claimed is not None and claimed.replica == mine
 
     async def _settle_whose(self) -> None:
@@ -254,7 +273,7 @@ class Bridge:
             return
         heard = self._line is not None and not self.line_silent(self._clock.now(), HEARD_LATELY)
         same_stream = call.record.get("stream_sid") == self.record.stream_sid
-        if heard and same_stream and await self._claimed_back(sid):
+        if heard and same_stream and await self._claimed_back(sid, call.replica):
             fact(_log, "call.kept", call_sid=sid)
             self._books.ask()
             return
@@ -411,8 +430,11 @@ class Bridge:
 
     async def _free_user(self, maybe_created: bool) -> None:
         since = self._books.opened_wall if maybe_created else None
-        freed, held = await self._house.free_user(self.record, since)
-        self._emit(ev.UserFreed(freed, held))
+        freed, held = False, True
+        try:
+            freed, held = await self._house.free_user(self.record, since)
+        finally:
+            self._emit(ev.UserFreed(freed, held))
 
     # ------------------------------------------------------------ voice and line
 

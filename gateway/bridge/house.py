@@ -46,6 +46,14 @@ class HangsUp(Protocol):
     async def hang_up(self, call_sid: CallSid) -> None: ...
 
 
+class Probe(Protocol):
+    """A way to other replicas that leads past the store."""
+
+    async def alive(self, address: str, replica: str) -> bool:
+        """Whether the process that answers there is this very replica."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """What the calls of one route share; all but options, account and left-overs is the process's."""

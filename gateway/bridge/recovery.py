@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Debt, Finisher, created_since
-from gateway.bridge.house import Account
+from gateway.bridge.house import Account, Probe
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
 from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
 from gateway.errors import AmigoError, Fenced, StoreError
-from gateway.ids import ConversationId, UserId
+from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
 from gateway.store import HEARTBEAT_TTL, CallStore, StoredCall, proven_dead
 
 _log = logging.getLogger(__name__)
 
+BUSY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+"""Before a left-over is tried to be finished again that the API says is busy."""
 BEAT_SECONDS: Final = 4.0
 """Between heartbeats of this replica; a third of the time after which it counts as dead."""
 
@@ -51,6 +55,8 @@ class Recovery:
         replica: str,
         *,
         waiting: WaitingRoom,
+        holds: Callable[[str], bool],
+        probe: Probe,
         reconnect_seconds: float,
         address: str = "",
     ) -> None:
@@ -62,6 +68,13 @@ class Recovery:
         self._metrics = metrics
         self._replica = replica
         self._waiting = waiting
+        self._probe = probe
+        self._holds = holds
+        """Whether this process carries the call, or is settling it."""
+        self._caring: set[str] = set()
+        """Calls whose caller is waited for, or whose debt is being paid."""
+        self._strays: set[str] = set()
+        """Calls that were ours in the store and nowhere else when last looked."""
         self._reconnect_seconds = reconnect_seconds
         self._address = address
         """Where other replicas reach this one."""
@@ -90,28 +103,36 @@ class Recovery:
         if self._in_touch is None:
             self._in_touch = self._clock.now()
 
-    def _surely_dead(self, replica: str) -> bool:
-        """Where the store was away, nobody could beat: silence proves nothing until all had their chance."""
+    async def _surely_dead(self, replica: str) -> bool:
+        """Where the store was away nobody could beat: silence proves nothing until all had their chance.
+
+        One that merely cannot reach the store answers us itself, and has its callers on the line.
+        """
+        if proven_dead(replica):
+            return True
         since = self._in_touch
-        had_its_chance = since is not None and self._clock.now() - since >= HEARTBEAT_TTL
-        return had_its_chance or proven_dead(replica)
+        if since is None or self._clock.now() - since < HEARTBEAT_TTL:
+            return False
+        address = await self._store.address_of(replica, None)
+        return not (address and await self._probe.alive(address, replica))
 
     async def sweep(self, now: float) -> int:
         """Take over every orphaned call and have its conversation finished; returns how many."""
         taken = 0
-        for call in await self._store.orphans(now, self._replica):
-            if not self._surely_dead(call.replica):
+        orphans = await self._store.orphans(now, self._replica)
+        dead = {name for name in {one.replica for one in orphans} if await self._surely_dead(name)}
+        for call in orphans:
+            if call.replica not in dead:
                 continue
             route = self._routes.owner(call)
             if route is None:
                 self._cannot_pay(call)
                 continue
-            if call.call_sid in self._waiting:
+            if call.call_sid in self._caring:
                 continue
             # before it is ours: the carrier may ask for it in the same moment
             seat = self._waiting.open(call.call_sid)
             try:
-                user = await self._user(call)
                 adopted = await self._store.adopt(call.call_sid, call.replica, self._replica, now)
             except BaseException:
                 self._waiting.close(call.call_sid)
@@ -119,25 +140,60 @@ class Recovery:
             if adopted:
                 taken += 1
                 fact(_log, "orphan.adopted", call_sid=call.call_sid, state=call.conversation_state)
-                work = self._care(call, seat, user, route.house.account)
-                self._finisher.follow(work, call.call_sid)
+                self._begin(self._care(call, seat, route.house.account), call.call_sid)
             else:
                 self._waiting.close(call.call_sid)
+        await self._find_strays()
         return taken
 
-    async def _care(
-        self, call: StoredCall, seat: Seat, user: UserId | None, account: Account
-    ) -> None:
+    async def _find_strays(self) -> None:
+        """Care for calls that are ours in the store and nowhere else, two looks in a row.
+
+        A claim whose answer was lost on its way leaves one behind.
+        """
+        strays = [
+            call
+            for call in await self._store.owned(self._replica)
+            if not self._holds(call.call_sid) and call.call_sid not in self._caring
+        ]
+        for call in strays:
+            route = self._routes.owner(call)
+            if call.call_sid in self._strays and route is not None:
+                fact(_log, "orphan.stray", call_sid=call.call_sid)
+                seat = self._waiting.open(call.call_sid)
+                self._begin(self._care(call, seat, route.house.account), call.call_sid)
+        self._strays = {call.call_sid for call in strays}
+
+    def _begin(self, care: Coroutine[None, None, None], call_sid: CallSid) -> None:
+        self._caring.add(call_sid)
+        self._finisher.follow(care, call_sid)
+
+    async def _care(self, found: StoredCall, seat: Seat, account: Account) -> None:
         """Wait for the caller where one may be on the line; else the call is lost, its debt is not."""
+        lost = False
         try:
-            if not call.ended:
+            call, user = await self._as_it_stands(found)
+            lost = call.ended and seat.outcome is not Outcome.TAKEN
+            if not lost:
                 outcome = await self._waiting.wait(seat, self._reconnect_seconds)
-                if outcome is Outcome.TAKEN or not await self._lose(call, outcome):
-                    fact(_log, "orphan.taken-up", call_sid=call.call_sid)
-                    return
+                lost = outcome is not Outcome.TAKEN and await self._lose(call, outcome)
+            if not lost:
+                fact(_log, "orphan.taken-up", call_sid=call.call_sid)
+                return
         finally:
-            self._waiting.close(call.call_sid)
+            self._waiting.close(found.call_sid)
+            if not lost:
+                self._caring.discard(found.call_sid)
         self._settle(call, user, account)
+
+    async def _as_it_stands(self, found: StoredCall) -> tuple[StoredCall, UserId | None]:
+        """The call and its user now that nobody else can write: its owner may have, since it was found."""
+        while True:
+            try:
+                call = await self._store.get(found.call_sid) or found
+                return call, await self._user(call)
+            except StoreError:
+                await asyncio.sleep(1.0)
 
     async def _lose(self, call: StoredCall, outcome: Outcome) -> bool:
         """Write that the call is over, so that nobody takes it up any more; False: somebody has."""
@@ -181,9 +237,16 @@ class Recovery:
             return
         over = _Over(account, user)
         self._finisher.take_on(
-            _debt(call, over),
+            _debt(call, over, lambda: self._still_ours(call)),
             lambda state: self._finisher.follow(self._close(call, state, over), str(call.call_sid)),
         )
+
+    async def _still_ours(self, call: StoredCall) -> bool:
+        try:
+            now = await self._store.get(call.call_sid)
+        except StoreError:
+            return True  # nobody can have taken it where the store is away
+        return now is not None and now.replica == self._replica
 
     async def _user(self, call: StoredCall) -> UserId | None:
         """Whose conversation the call's is; the process may have died before it wrote that down."""
@@ -212,21 +275,29 @@ class Recovery:
         record["conversation_state"] = state
         record["replica"] = self._replica
         record["status"] = "failed" if lost or state == "finish-failed" else "completed"
-        while True:
-            try:
-                await self._write(call, record, state)
-                await self._store.release_user(call.call_sid, self._replica)
-            except Fenced:
-                return  # this process stood still, and another has paid
-            except StoreError:
-                await asyncio.sleep(1.0)
-            else:
-                break
+        try:
+            await self._close_for_good(call, record, state)
+        except Fenced:
+            return  # this process stood still, and another has paid
+        finally:
+            self._caring.discard(call.call_sid)
         if state in {"finished", "auto-finished"}:
             self._metrics.orphans_finished_total.inc()
         fact(_log, "orphan.closed", call_sid=call.call_sid, state=state)
         if call.conversation_id is not None and over is not None:
             self._aftermath.take(over.account, call.call_sid, over.user, call.conversation_id)
+
+    async def _close_for_good(
+        self, call: StoredCall, record: dict[str, object], state: str
+    ) -> None:
+        while True:
+            try:
+                await self._write(call, record, state)
+                await self._store.release_user(call.call_sid, self._replica)
+            except StoreError:
+                await asyncio.sleep(1.0)
+            else:
+                return
 
 
 class LeftOvers:
@@ -255,7 +326,7 @@ class LeftOvers:
             for conversation in found:
                 made_by_us = since is not None and created_since(conversation, since)
                 if made_by_us or await self._ours(conversation.id):
-                    await self._client.finish(user, conversation.id)
+                    await self._finish(user, conversation.id)
                     freed = True
                 else:
                     held = True
@@ -264,6 +335,18 @@ class LeftOvers:
             # a conversation that cannot be finished now is still in the way
             return freed, True
         return freed and not held, held
+
+    async def _finish(self, user: UserId, conversation: ConversationId) -> None:
+        """Finish it, also where a dead process's interaction with it takes its time to end."""
+        for pause in (*BUSY_PAUSES, None):
+            try:
+                await self._client.finish(user, conversation)
+            except AmigoError as error:
+                if error.status != HTTPStatus.CONFLICT or pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _ours(self, conversation: ConversationId) -> bool:
         try:
@@ -275,7 +358,7 @@ class LeftOvers:
         return known is not None or self._finish_foreign
 
 
-def _debt(call: StoredCall, over: _Over) -> Debt:
+def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) -> Debt:
     started = call.record.get("started_at")
     return Debt(
         payer=over.account,
@@ -284,4 +367,5 @@ def _debt(call: StoredCall, over: _Over) -> Debt:
         service_id=call.service_id,
         conversation_id=call.conversation_id,
         since=datetime.fromisoformat(str(started)).timestamp() if started else 0.0,
+        ours=ours,
     )

@@ -58,6 +58,8 @@ class Route:
         if callers is None or not is_caller(leased):
             record.user_id = leased
             return self.make_agent(leased)
+        if record.conversation_id is not None and record.user_id:
+            return self.make_agent(UserId(record.user_id))  # taken up: the user was found before
 
         def found(user: UserId) -> None:
             record.user_id = user

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from enum import Enum
 from types import TracebackType
@@ -25,8 +26,9 @@ from gateway.bridge.answers import (
     new_record,
 )
 from gateway.bridge.bridge import Bridge
+from gateway.bridge.house import Probe
 from gateway.bridge.lately import Lately
-from gateway.bridge.neighbours import MAX_RECONNECTS, Neighbours
+from gateway.bridge.neighbours import MAX_RECONNECTS, Neighbours, Unanswered
 from gateway.bridge.orders import Orders
 from gateway.bridge.pulse import Pulse
 from gateway.bridge.refusals import Refusals
@@ -57,6 +59,10 @@ WAIT_STEP: Final = 3
 """Seconds after which a caller who waits for a free user is looked after again."""
 WAIT_WORDS: Final = 18.0
 """Seconds between two phrases to such a caller."""
+ASK_AGAIN_SECONDS: Final = 20.0
+"""How long the carrier is told to ask again, while the store does not say whose the call is."""
+MAX_OFFERS: Final = 2
+"""Times the carrier is offered a stream that it cannot open."""
 CLOSING_SECONDS: Final = 12.0
 """After the drain time: for the closing phrase, the hang-up and the finish of every call."""
 
@@ -75,10 +81,13 @@ class Switchboard:
         *,
         pulse: Pulse,
         waiting: WaitingRoom,
+        probe: Probe,
     ) -> None:
         self._pulse = pulse
         self._waiting = waiting
-        self._neighbours = Neighbours(store, routes, clock, metrics, waiting, options.replica)
+        self._neighbours = Neighbours(
+            store, routes, clock, metrics, waiting, probe, options.replica
+        )
         self._orders = Orders(store, options.replica, self.obey)
         self._routes = routes
         self._options = options
@@ -98,10 +107,14 @@ class Switchboard:
         self._sorry = Lately[None](MAX_APOLOGIES)
         """Calls whose callers we could not speak to, in order."""
         self._refusals = Refusals(store, clock, options.replica)
+        self._taking: dict[str, asyncio.Future[Bridge | None]] = {}
+        """Calls of other replicas, on their way here."""
         self._answering: dict[str, asyncio.Future[Answer]] = {}
         self._admitting = 0
         """Calls on their way into the store: they count before they are held."""
         self.draining = False
+        self._parting = False
+        """Draining is over: whoever is still here hears the closing phrase, nobody comes any more."""
 
     async def __aenter__(self) -> Self:
         self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
@@ -215,8 +228,14 @@ class Switchboard:
         """The carrier asks again about a call that another replica took."""
         if call.ended:
             return Refuse.ENDED
+        try:
+            return await self._stream_of_another(call)
+        except Unanswered:
+            return Refuse.LOST
+
+    async def _stream_of_another(self, call: StoredCall) -> Answer:
         if not await self._neighbours.lives(call):
-            return await self.take_up(call.call_sid)
+            return await self.take_up(call.call_sid, call.replica)
         wall = self._clock.wall()
         if not call.token_used and wall < call.token_expires:
             return Connect(call.answer)
@@ -227,17 +246,43 @@ class Switchboard:
         await self._neighbours.order(call.call_sid, orders.TOKEN)
         return Connect(ticket.document)
 
-    async def take_up(self, call_sid: CallSid) -> Answer:
-        """The call's process is gone, its caller is not: the call goes on here."""
-        bridge = await self._taken_up(call_sid)
-        return Refuse.LOST if bridge is None else await self._new_stream(bridge)
+    async def take_up(self, call_sid: CallSid, of: str, asked_since: float | None = None) -> Answer:
+        """The process `of` that had the call is gone, its caller is not: the call goes on here."""
+        try:
+            bridge = await self._taken_up(call_sid, of)
+        except Unanswered:
+            return self.ask_again(asked_since)
+        return Refuse.LOST if bridge is None else await self._answer_again(bridge)
 
-    async def _taken_up(self, call_sid: CallSid) -> Bridge | None:
-        if self._tasks is None:
-            return None
-        bridge = await self._neighbours.take_up(call_sid)
+    async def _taken_up(self, call_sid: CallSid, of: str) -> Bridge | None:
+        """The call, going on here; whoever asks while it is being taken up gets the same one."""
+        under_way = self._taking.get(call_sid)
+        if under_way is not None:
+            return await asyncio.shield(under_way)
+        if call_sid in self._calls or self._tasks is None:
+            return self._calls.get(call_sid)
+        if self._parting:
+            raise Unanswered  # the next question may reach a replica that stays
+        taking = asyncio.get_running_loop().create_future()
+        self._taking[call_sid] = taking
+        try:
+            bridge = await self._take(call_sid, of, self._tasks)
+        except BaseException as error:
+            taking.set_exception(Unanswered() if isinstance(error, CancelledError) else error)
+            taking.exception()  # whoever asked second gets it too; nobody asking is no fault
+            raise
+        else:
+            taking.set_result(bridge)
+            return bridge
+        finally:
+            del self._taking[call_sid]
+
+    async def _take(self, call_sid: CallSid, of: str, tasks: asyncio.TaskGroup) -> Bridge | None:
+        bridge = await self._neighbours.take_up(call_sid, of)
         if bridge is not None:
-            self._begin(bridge, None, self._tasks)
+            self._begin(bridge, None, tasks)
+            if self._parting:
+                bridge.feed(ev.EndRequested("drain"))
         return bridge
 
     async def _admit(self, incoming: Incoming, route: Route, tasks: asyncio.TaskGroup) -> Answer:
@@ -313,9 +358,9 @@ class Switchboard:
             if self._calls.get(record.call_sid) is bridge:
                 del self._calls[record.call_sid]
             # for the carrier's next question, which may come after the call is settled
-            if bridge.sorry:
+            if bridge.sorry or bridge.unheard:
                 self._sorry.keep(record.call_sid, None)
-            elif record.transfer_to is not None and not bridge.disowned:
+            elif record.transfer_to is not None and record.end_reason == "transfer":
                 self._handed.keep(record.call_sid, record.transfer_to)
             self._held.pop(record.call_sid, None)
             self._tickets.drop(record.call_sid)
@@ -349,26 +394,36 @@ class Switchboard:
         bridge = self.ticket_holder(token)
         if bridge is not None:
             return bridge
-        call = await self._neighbours.by_token(token)
-        if call is None:
+        if self._tickets.void(token):
             return None
-        bridge = self._calls.get(call.call_sid)
-        if bridge is not None:  # the carrier got the token elsewhere
-            return bridge if bridge.live else None
-        return Elsewhere(await self._neighbours.address(call))
+        try:
+            call = await self._neighbours.by_token(token)
+            if call is None:
+                return None
+            bridge = self._calls.get(call.call_sid)
+            if bridge is not None:  # the carrier got the token elsewhere
+                return bridge if bridge.live else None
+            return Elsewhere(await self._neighbours.address(call), call.replica)
+        except Unanswered:
+            return None  # the carrier asks what is next
 
-    async def spend(self, token: str) -> Bridge | None:
+    async def spend(self, token: str, dead: str | None = None) -> Bridge | None:
         """Use the token, once; None when another stream was quicker, or the call is over.
 
         This process knows its own at once; a late store learns of it while the stream goes on. A call
-        of another replica goes on here from now on.
+        of the replica `dead` goes on here from now on.
         """
         bridge = self.ticket_holder(token)
         if bridge is None:
-            call = await self._neighbours.spend(token)
-            if call is None:
+            try:
+                call = await self._neighbours.spend(token)
+                if call is None:
+                    return None
+                bridge = self._calls.get(call.call_sid)
+                if bridge is None:
+                    bridge = await self._taken_up(call.call_sid, dead or call.replica)
+            except Unanswered:
                 return None
-            bridge = self._calls.get(call.call_sid) or await self._taken_up(call.call_sid)
             return bridge if bridge is not None and bridge.live else None
         self._tickets.spend(bridge.record.call_sid)
         await self._soon(self._store_spent(token), "spend token")
@@ -397,8 +452,30 @@ class Switchboard:
         """The call of this process, live or settling."""
         return self._calls.get(call_sid)
 
-    async def after_stream(self, call_sid: CallSid, *, gone: bool) -> Answer | Elsewhere:
-        """The stream is over: what is next? `gone`: so is the call, nobody listens any more."""
+    def holds(self, call_sid: str) -> bool:
+        """Whether the call is this process's: live, settling, or on its way in."""
+        return any(call_sid in some for some in (self._calls, self._answering, self._taking))
+
+    async def after_stream(
+        self, call_sid: CallSid, *, gone: bool, asked_since: float | None = None
+    ) -> Answer | Elsewhere:
+        """The stream is over: what is next? `gone`: so is the call, nobody listens any more.
+
+        Where the store does not say whose the call is, the carrier is to ask again; `asked_since` is
+        the wall time since which it does.
+        """
+        try:
+            return await self._next(call_sid, gone=gone)
+        except Unanswered:
+            return self.ask_again(asked_since)
+
+    def ask_again(self, asked_since: float | None) -> Answer:
+        """Have the carrier ask once more in a second, but not for ever."""
+        now = self._clock.wall()
+        since = now if asked_since is None else min(asked_since, now)
+        return Refuse.LOST if now - since > ASK_AGAIN_SECONDS else Wait(since, 1, speak=False)
+
+    async def _next(self, call_sid: CallSid, *, gone: bool) -> Answer | Elsewhere:
         bridge = self._calls.get(call_sid)
         if gone:
             await self.over(call_sid)
@@ -411,32 +488,40 @@ class Switchboard:
         if target is not None:
             return HandOver(target)
         call = await self._neighbours.call(call_sid)
-        if call is None or call.turned_away:
+        if call is None:
+            return Refuse.SORRY  # a caller on the line of whom we know nothing
+        if call.turned_away:
             return Refuse.ENDED
         if call.ended:
             return _next_of_ended(call)
-        address = await self._neighbours.address(call)
-        return await self.take_up(call_sid) if address is None else Elsewhere(address)
+        return Elsewhere(await self._neighbours.address(call), call.replica)
 
     async def _after_ours(self, bridge: Bridge) -> Answer:
         record = bridge.record
+        ticket = self._tickets.unused(record.call_sid)
+        if bridge.ringing and ticket is not None and ticket.offers < MAX_OFFERS:
+            # nothing of it arrived here: the way was broken, or the replica it reached was
+            ticket.offers += 1
+            bridge.feed(ev.TokenRenewed())
+            return Connect(ticket.document)
         if bridge.stream_over():
             if record.reconnects < MAX_RECONNECTS:
-                return await self._new_stream(bridge)
+                return await self._answer_again(bridge)
             fact(_log, "call.reconnected-too-often", call_sid=record.call_sid)
             bridge.over()
             route = self._routes.find(record.called)
             if route is not None and route.overflow:
                 return HandOver(route.overflow)
             return Refuse.SORRY
-        if record.transfer_to is not None:
+        if record.transfer_to is not None and record.end_reason == "transfer":
             return HandOver(record.transfer_to)
-        return Refuse.SORRY if bridge.sorry else Refuse.ENDED
+        return Refuse.SORRY if bridge.sorry or bridge.unheard else Refuse.ENDED
 
     async def over(self, call_sid: CallSid) -> None:
         """The carrier says that this call has ended, whether or not it ever was one of ours."""
         if not self._over_here(call_sid):
-            await self._neighbours.order(call_sid, orders.OVER)
+            with suppress(Unanswered):  # whoever has the call sees its stream end
+                await self._neighbours.order(call_sid, orders.OVER)
 
     def _over_here(self, call_sid: str) -> bool:
         """False: another replica may have the call."""
@@ -510,7 +595,7 @@ class Switchboard:
                     fact(
                         _log, "line.silent", level=logging.WARNING, call_sid=bridge.record.call_sid
                     )
-                    bridge.feed(ev.CallerGone())
+                    bridge.line_broke()
 
     def _woken(self) -> None:
         """This process stood still: whose our calls are is asked before anything is decided."""
@@ -524,6 +609,7 @@ class Switchboard:
         """
         self.draining = True
         await self._wait_idle(seconds, hurry)
+        self._parting = True
         for bridge in list(self._calls.values()):
             bridge.feed(ev.EndRequested("drain"))
         await self._wait_idle(CLOSING_SECONDS)
@@ -541,7 +627,7 @@ class Switchboard:
     @property
     def _busy(self) -> bool:
         """A call is held, or about to be."""
-        return bool(self._calls) or self._admitting > 0
+        return bool(self._calls or self._taking) or self._admitting > 0
 
     @property
     def unsettled(self) -> int:
@@ -572,6 +658,8 @@ def _next_of_ended(call: StoredCall) -> Answer:
     target, reason = call.record.get("transfer_to"), call.record.get("end_reason")
     if reason == "transfer" and isinstance(target, str):
         return HandOver(target)
+    if call.record.get("answered_at") is None and reason != "caller-hangup":
+        return Refuse.SORRY
     return Refuse.LOST if reason == "replica-lost" else Refuse.ENDED
 
 

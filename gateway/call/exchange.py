@@ -83,6 +83,8 @@ class Exchange:
         self.conversation = Conversation.NONE
         self.maybe_created = False
         """A create was cut off before its outcome was known."""
+        self.freeing = False
+        """A left-over conversation of the user is being looked for and finished."""
         self.closing = False
         """The agent has ended the conversation: no further turn."""
         self.current: Turn | None = None
@@ -120,6 +122,14 @@ class Exchange:
         return self.conversation is Conversation.OPEN or (
             self.conversation is Conversation.NONE and self.maybe_created
         )
+
+    @property
+    def unsealed(self) -> bool:
+        """Words of the caller's are being sent, or wait, that further ones may still join."""
+        current = self.current
+        if current is not None and not current.sealed:
+            return True
+        return bool(self.waiting) and not self.waiting_sealed
 
     def find(self, index: int) -> Turn | None:
         for turn in (self.current, self.draining):
@@ -248,7 +258,9 @@ class Exchange:
     def drained(self, turn: Turn, failure: Failure | None) -> None:
         """The unwanted reply's connection has ended."""
         self.draining = None
-        closed = failure is not None and failure.kind is FailureKind.CLOSED
+        closed = (
+            failure is not None and failure.kind is FailureKind.CLOSED and failure.asked
+        )  # else the API has not got all of it, and makes nothing of a half
         stored = turn.completed or (closed and not turn.reset)
         if failure is not None and not stored and failure.status != 400 and not turn.is_greeting:
             self._reclaim(turn)
@@ -308,7 +320,7 @@ class Exchange:
 
     def pay(self) -> bool:
         """Ask for the owed finish if there is one and no connection is open; True when asked."""
-        if self.connected is not None or not self.owed:
+        if self.connected is not None or self.freeing or not self.owed:
             return False
         self.conversation = Conversation.FINISHING
         self._out.append(FinishConversation())

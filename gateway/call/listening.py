@@ -207,8 +207,7 @@ class Listening(Life):
 
     def _go_on(self, now: float) -> None:
         """A false start is over: what it had stopped goes on."""
-        current = self.exchange.current
-        if self.phase is Phase.THINKING and current is not None and not current.sealed:
+        if self.phase is Phase.THINKING and self.exchange.unsealed:
             self._seal(now)
         elif self.phase is Phase.LISTENING and not self._send_waiting(now):
             due = self._silence_due

@@ -196,8 +196,11 @@ class CallStore(Protocol):
         """Say that this replica is alive and, where `address` is given, where others reach it."""
         ...
 
-    async def address_of(self, replica: str, now: float) -> str | None:
-        """Return where this replica is reached; None where it is dead or never said."""
+    async def address_of(self, replica: str, now: float | None) -> str | None:
+        """Return where this replica is reached, empty where it never said; None where it is dead.
+
+        `now=None`: where it was reached when it last said, dead or not; None where nobody knows it.
+        """
         ...
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
@@ -207,14 +210,26 @@ class CallStore(Protocol):
         """
         ...
 
+    async def owned(self, replica: str) -> list[StoredCall]:
+        """List unsettled calls, oldest first, that are this replica's.
+
+        One it does not hold was lost on its way: a claim whose answer never came.
+        """
+        ...
+
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:
         """Take over a call of a dead replica; False when another was quicker or it lives again."""
         ...
 
-    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
+    async def claim(
+        self, call_sid: CallSid, to_replica: str, now: float, holder: str | None = None
+    ) -> StoredCall | None:
         """Make `to_replica` the owner of a call that has not ended, whoever has it, dead or alive.
+
+        With `holder` only from that one: where another has it by now, it keeps it, and the call is
+        returned as it is.
 
         Returns the call as it now stands; None where it is unknown or has ended. Its own call is
         returned to its owner. The record's `replica` may lag; that of the call returned is

@@ -187,15 +187,19 @@ class RedisStore:
     async def heartbeat(self, replica: str, now: float, address: str | None = None) -> None:
         await self._change("heartbeat", replica, now, address)
 
-    async def address_of(self, replica: str, now: float) -> str | None:
-        address = await self._look("address_of", replica, now)
-        return None if address is None or proven_dead(replica) else text(address)
+    async def address_of(self, replica: str, now: float | None) -> str | None:
+        address = await self._look("address_of", replica, "" if now is None else now)
+        gone = now is not None and proven_dead(replica)
+        return None if address is None or gone else text(address)
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
         # Which processes of this machine are gone, only this machine can tell.
         names = [text(name) for name in await self._look("replicas")]
         gone = [name for name in names if proven_dead(name)]
         return [stored(call) for call in await self._look("orphans", now, replica, *gone)]
+
+    async def owned(self, replica: str) -> list[StoredCall]:
+        return [stored(call) for call in await self._look("owned", replica)]
 
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
@@ -204,8 +208,11 @@ class RedisStore:
         names = (call_sid, from_replica, to_replica)
         return bool(await self._change("adopt", nonce, *names, now, gone))
 
-    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
-        return maybe(await self._change("claim", secrets.token_hex(8), call_sid, to_replica, now))
+    async def claim(
+        self, call_sid: CallSid, to_replica: str, now: float, holder: str | None = None
+    ) -> StoredCall | None:
+        values = (secrets.token_hex(8), call_sid, to_replica, now, holder)
+        return maybe(await self._change("claim", *values))
 
     async def order(self, order: Order, now: float) -> bool:
         values = (order.call_sid, order.kind, as_json(order.body), now)

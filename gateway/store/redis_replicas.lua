@@ -12,7 +12,9 @@ function does.heartbeat(replica, now, address)
 end
 
 function reads.address_of(replica, now)
-  return not silent(replica, now) and redis.call('HGET', addresses, replica)
+  if now ~= '' and silent(replica, now) then return false end
+  if not redis.call('ZSCORE', replicas, replica) then return false end
+  return redis.call('HGET', addresses, replica) or ''
 end
 
 function reads.replicas()
@@ -28,6 +30,14 @@ function reads.orphans(now, mine)
     if replica and replica ~= mine and (gone[replica] or silent(replica, now)) then
       found[#found + 1] = stored(call)
     end
+  end
+  return found
+end
+
+function reads.owned(mine)
+  local found = {}
+  for _, call in ipairs(redis.call('ZRANGE', unsettled, 0, -1)) do
+    if of(call, 'replica') == mine then found[#found + 1] = stored(call) end
   end
   return found
 end
@@ -60,9 +70,11 @@ function does.adopt(nonce, call, holder, heir, now, gone)
   return 1
 end
 
-function does.claim(nonce, call, heir, now)
-  if of(call, 'ended') ~= '0' then return {} end
-  if not done_before(nonce) then hand_over(call, heir, now) end
+function does.claim(nonce, call, heir, now, holder)
+  local ended, replica = of(call, 'ended', 'replica')
+  if ended ~= '0' then return {} end
+  local ours = holder == '' or holder == replica or heir == replica
+  if ours and not done_before(nonce) then hand_over(call, heir, now) end
   return stored(call)
 end
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gateway.ids import CallSid, ConversationId, UserId
     from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Order, Risk, StoredCall
 
+MAX_GIVEN_UP: Final = 1000
+"""Given-up admissions remembered; older ones are long undone."""
 BUSY_SECONDS: Final = 5.0
 """How long one process waits for another's transaction."""
 LOOK_SECONDS: Final = 0.2
@@ -45,13 +47,24 @@ class SqliteStore:
         self._write = writer.run
         self._read = reader.run
         self._clock = clock
+        self._given_up: dict[CallSid, bool] = {}
+        """Calls whose admission nobody waited for, until they are asked about again."""
 
     async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
         values = sql.admission(new)
-        return await self._write(
-            lambda connection: sql.admit(connection, values),
-            undo=lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest),
-        )
+        if self._given_up.pop(new.call_sid, None):
+            # a carrier that asks again at once must not be told of a call that is about to vanish
+            await self.flush()
+        try:
+            return await self._write(
+                lambda connection: sql.admit(connection, values),
+                undo=lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest),
+            )
+        except asyncio.CancelledError:
+            self._given_up[new.call_sid] = True
+            while len(self._given_up) > MAX_GIVEN_UP:
+                del self._given_up[next(iter(self._given_up))]
+            raise
 
     async def turn_away(self, new: NewCall) -> None:
         values = sql.admission(new)
@@ -101,19 +114,24 @@ class SqliteStore:
     async def heartbeat(self, replica: str, now: float, address: str | None = None) -> None:
         await self._write(lambda c: sql.heartbeat(c, replica, now, address))
 
-    async def address_of(self, replica: str, now: float) -> str | None:
+    async def address_of(self, replica: str, now: float | None) -> str | None:
         return await self._read(lambda c: sql.address_of(c, replica, now))
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
         return await self._read(lambda c: sql.orphans(c, now, replica))
+
+    async def owned(self, replica: str) -> list[StoredCall]:
+        return await self._read(lambda c: sql.owned(c, replica))
 
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:
         return await self._write(lambda c: sql.adopt(c, call_sid, from_replica, to_replica, now))
 
-    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
-        return await self._write(lambda c: sql.claim(c, call_sid, to_replica, now))
+    async def claim(
+        self, call_sid: CallSid, to_replica: str, now: float, holder: str | None = None
+    ) -> StoredCall | None:
+        return await self._write(lambda c: sql.claim(c, call_sid, to_replica, now, holder))
 
     async def order(self, order: Order, now: float) -> bool:
         values = {"call_sid": order.call_sid, "kind": order.kind, "body": as_json(order.body)}

@@ -13,7 +13,7 @@ from gateway.metrics import Metrics
 from gateway.store import CallStore
 from gateway.web import api, health, keys, media, webhooks
 from gateway.web.middleware import MAX_BODY_BYTES, MIDDLEWARES
-from gateway.web.relay import Relay
+from gateway.web.relay import Relay, process_mark
 
 __all__ = ["Doors", "make_web"]
 
@@ -32,11 +32,13 @@ class Doors:
     public_url: str
     admin_token: str | None
     relay: Relay
+    replica: str
 
 
 def make_web(doors: Doors) -> web.Application:
     """The application: carrier webhooks, media sockets, health, records."""
     app = web.Application(middlewares=MIDDLEWARES, client_max_size=MAX_BODY_BYTES)
+    app[keys.PROCESS] = process_mark(doors.replica)
     app[keys.STORE] = doors.store
     app[keys.METRICS] = doors.metrics
     app[keys.ADMIN_TOKEN] = doors.admin_token

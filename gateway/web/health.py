@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.errors import StoreError
 from gateway.metrics import CONTENT_TYPE
-from gateway.web.keys import METRICS, READINESS, STORE
+from gateway.web.keys import METRICS, PROCESS, READINESS, STORE
 
 STORE_PATIENCE: Final = 1.0
 """Seconds the store may take before the gateway is not ready; load balancers ask every few seconds."""
@@ -21,9 +21,12 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/metrics", metrics)
 
 
-async def healthz(_request: web.Request) -> web.Response:
-    """Answer while the event loop lives; nothing else is looked at, or a slow store would restart us."""
-    return web.json_response({"alive": True})
+async def healthz(request: web.Request) -> web.Response:
+    """Answer while the event loop lives; nothing else is looked at, or a slow store would restart us.
+
+    `process` is how other replicas know that this is the one they mean.
+    """
+    return web.json_response({"alive": True, "process": request.app[PROCESS]})
 
 
 async def readyz(request: web.Request) -> web.Response:

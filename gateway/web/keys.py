@@ -23,4 +23,6 @@ STORE: Final = web.AppKey[CallStore]("store")
 METRICS: Final = web.AppKey("metrics", Metrics)
 READINESS: Final = web.AppKey[Readiness]("readiness")
 LIVE_RECORDS: Final = web.AppKey[LiveRecords]("live_records")
+PROCESS: Final = web.AppKey[str]("process")
+"""Tells this process from any other."""
 ADMIN_TOKEN: Final = web.AppKey[str | None]("admin_token")

@@ -102,7 +102,10 @@ async def media(request: web.Request) -> web.StreamResponse:
         relayed = await desk.relay.socket(request, place.address)
         if relayed is not None:
             return relayed
-    bridge = await desk.switchboard.spend(token)
+        if await desk.relay.alive(place.address, place.replica):
+            raise web.HTTPServiceUnavailable  # slow, not gone: the carrier asks what is next
+    dead = place.replica if isinstance(place, Elsewhere) else None
+    bridge = await desk.switchboard.spend(token, dead)
     if bridge is None:
         raise web.HTTPForbidden
     await socket.prepare(request)

@@ -90,7 +90,7 @@ def _apology(desk: Desk, called: str) -> str:
     return desk.markup.say_and_hangup(words.sorry, words.language)
 
 
-def _document(desk: Desk, answer: Decision, called: str) -> str:
+def _document(desk: Desk, answer: Decision, called: str, path: str = "/twilio/voice") -> str:
     markup, words = desk.markup, desk.switchboard.announcements(called)
     match answer:
         case Connect():
@@ -99,7 +99,7 @@ def _document(desk: Desk, answer: Decision, called: str) -> str:
             return markup.dial(answer.target)
         case Wait():
             # signed by the carrier like all of the URL: nobody else can make a caller wait
-            url = f"{desk.public_url}/twilio/voice?{SINCE}={answer.since:.3f}"
+            url = f"{desk.public_url}{path}?{SINCE}={answer.since:.3f}"
             text = words.hold if answer.speak else None
             return markup.hold(text, answer.seconds, url, words.language)
         case Refuse.BUSY:
@@ -126,19 +126,23 @@ async def connected(request: web.Request) -> web.Response:
     called = form.get("To", "")
     gone = form.get("CallStatus", "") in FINAL_STATUSES
     try:
-        answer = await desk.switchboard.after_stream(sid, gone=gone)
+        since = _wall_time(request.query.get(SINCE, ""))
+        answer = await desk.switchboard.after_stream(sid, gone=gone, asked_since=since)
         if isinstance(answer, Elsewhere):
             answered = None
             if answer.address is not None and RELAYED not in request.headers:
                 answered = await desk.relay.request(request, answer.address)
             if answered is not None:
                 return answered
-            # its process is gone, or stands still: the call goes on here
-            answer = await desk.switchboard.take_up(sid)
+            if answer.address and await desk.relay.alive(answer.address, answer.replica):
+                answer = desk.switchboard.ask_again(since)
+            else:
+                # its process is gone, or stands still: the call goes on here
+                answer = await desk.switchboard.take_up(sid, answer.replica, since)
     except Exception as error:  # noqa: BLE001 - as in voice
         fact(_log, "webhook.failed", level=logging.ERROR, exc=error)
         return _markup(_apology(desk, called))
-    return _markup(_document(desk, answer, called))
+    return _markup(_document(desk, answer, called, "/twilio/connected"))
 
 
 async def status(request: web.Request) -> web.Response:

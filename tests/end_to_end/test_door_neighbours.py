@@ -42,10 +42,14 @@ async def two(tmp_path: Path, env: dict[str, str]) -> AsyncIterator[tuple[House,
         await beating(here, there)
         yield here, there
         for house in (here, there):
-            await eventually(lambda one=house: not one.gateway.switchboard.unsettled, 15.0)
-            await eventually(lambda one=house: not one.gateway.finisher.owed, 15.0)
+            await idle(house)
         assert set((await here.finishes()).values()) <= {1}
         assert [one for one in await here.conversations() if not one["finished"]] == []
+
+
+async def idle(house: House) -> None:
+    gateway = house.gateway
+    await eventually(lambda: not gateway.switchboard.unsettled and not gateway.finisher.owed, 15.0)
 
 
 async def beating(*houses: House) -> None:
@@ -230,6 +234,37 @@ async def test_a_dead_process_is_replaced_at_once(
         assert (record["end_reason"], record["reconnects"]) == ("caller-hangup", 1)
         assert len(await there.conversations()) == 1
         await eventually(lambda: not there.gateway.finisher.owed, 15.0)
+        assert list((await there.finishes()).values()) == [1]
+
+
+async def test_a_caller_with_a_user_of_their_own_keeps_it_and_the_conversation(
+    tmp_path: Path,
+) -> None:
+    env = {
+        "GATEWAY_IDENTITY": "per-caller",
+        "AMIGO_ADMIN_USER_ID": "sandbox-admin",
+        "GATEWAY_IDENTITY_SECRET": "a secret of at least sixteen characters",
+        "AMIGO_USER_ID": "",
+    }
+    async with (
+        open_grounds(tmp_path, env=env) as grounds,
+        grounds.served() as (here, process),
+        grounds.inside() as there,
+    ):
+        async with here.on_the_line() as stream:
+            sid = stream.call_sid
+            await takes_a_turn(here, stream)
+            await process.kill()
+            await stream.ends()
+        before = await there.record(sid)
+        answer = await there.carrier.connected(sid)
+        async with there.socket(answer.stream_url, sid) as stream:
+            await stream.start()
+            await takes_a_turn(there, stream)
+            await stream.stop()
+        record = await there.settled(sid)
+        for name in ("user_id", "conversation_id"):
+            assert record[name] == before[name]
         assert list((await there.finishes()).values()) == [1]
 
 

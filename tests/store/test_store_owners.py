@@ -291,13 +291,15 @@ async def test_a_living_replica_is_reached_where_it_said(
         assert await two.address_of(A, clock.time + HEARTBEAT_TTL) == "http://10.0.0.7:8080"
         assert await two.address_of(A, clock.time + SILENT) is None
         assert await two.address_of(B, clock.time) is None
+        assert await two.address_of(A, None) == "http://10.0.0.7:8080"
+        assert await two.address_of(B, None) is None
 
 
 async def test_a_beat_without_an_address_keeps_it_and_one_with_another_replaces_it(
     store: CallStore, clock: JumpClock
 ) -> None:
     await store.heartbeat(A, clock.time)
-    assert await store.address_of(A, clock.time) is None
+    assert await store.address_of(A, clock.time) == "", "it lives, and never said"
     await store.heartbeat(A, clock.time, "http://one")
     await store.heartbeat(A, clock.time + 4)
     await store.admit(new_call("CA1", replica=A, now=clock.time + 5))
@@ -305,3 +307,16 @@ async def test_a_beat_without_an_address_keeps_it_and_one_with_another_replaces_
 
     await store.heartbeat(A, clock.time + 8, "http://two")
     assert await store.address_of(A, clock.time + 8) == "http://two"
+
+
+async def test_what_a_replica_owns_is_listed_until_it_is_settled(
+    held: CallStore, clock: JumpClock
+) -> None:
+    await held.admit(new_call("CA2", ("u2",), replica=A))
+    assert [call.call_sid for call in await held.owned(A)] == ["CA1", "CA2"]
+    assert await held.owned(B) == []
+
+    await held.claim(CA1, B, clock.time)
+    await save(held, "CA2", "finished", replica=A, ended=True)
+    assert await held.owned(A) == []
+    assert [call.call_sid for call in await held.owned(B)] == ["CA1"]

@@ -262,6 +262,41 @@ async def test_an_order_whose_answer_was_lost_goes_to_the_new_owner_once_its_tak
         assert await asyncio.wait_for(waiting, 10) == [TRANSFER]
 
 
+async def test_an_admission_is_not_withdrawn_once_the_call_was_claimed(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        line = store._line  # type: ignore[attr-defined]
+        for call_sid, claimed in (("CA1", True), ("CA2", False)):
+            await store.admit(new_call(call_sid, (f"user-of-{call_sid}",)))
+            with redis_server.client() as client:
+                nonce = client.hget(f"{{vg}}:call:{call_sid}", "admission")
+            if claimed:
+                await store.claim(CallSid(call_sid), "c:1:1:z", clock.time)
+
+            assert bool(await line.change("withdraw", nonce, call_sid)) is not claimed
+            assert (await store.get(CallSid(call_sid)) is not None) is claimed
+
+
+async def test_who_gets_a_call_with_orders_is_woken_and_a_wait_does_not_keep_a_flush(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        await store.order(TRANSFER, clock.time)
+        await store.claim(CallSid("CA1"), "c:1:1:z", clock.time)
+        assert "{vg}:bell:c:1:1:z" in keys(redis_server)
+
+        waiting = asyncio.create_task(store.take_orders("b:1:1:y", 60))
+        while not store._listening:  # type: ignore[attr-defined]
+            await store.ping()
+        listening = set(store._listening)  # type: ignore[attr-defined]
+        await store.flush()
+        assert listening == store._listening  # type: ignore[attr-defined]
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
 @pytest.mark.parametrize("cut", range(1, 9))
 async def test_with_every_answer_lost_once_each_order_arrives_once(
     redis_server: RedisServer, clock: JumpClock, cut: int

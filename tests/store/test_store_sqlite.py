@@ -13,7 +13,7 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.ids import CallSid
-from gateway.store import SETTLED_STATES, Admitted, Order, open_store, store_path
+from gateway.store import SETTLED_STATES, Admitted, Order, open_store, sql, store_path
 from gateway.store.schema import STEPS, upgrade
 from gateway.store.sqlite import open_sqlite
 
@@ -180,6 +180,20 @@ async def test_an_admission_cancelled_while_it_commits_is_undone(
         assert asking.cancelled()
         assert await store.get(CallSid("CA1")) is None
         assert await store.admit(new_call("CA2")) == leased("u1")
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+async def test_an_admission_is_not_withdrawn_once_another_has_claimed_the_call(
+    path: Path, clock: JumpClock, claimed: bool
+) -> None:
+    async with open_sqlite(path, clock) as store:
+        new = new_call("CA1")
+        await store.admit(new)
+        if claimed:
+            await store.claim(new.call_sid, "c:1:1:z", clock.time)
+        await store._write(lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest))
+
+        assert (await store.get(new.call_sid) is not None) is claimed
 
 
 async def test_orders_taken_while_the_taker_leaves_are_put_back_in_their_places(

@@ -89,6 +89,10 @@ class World:
         self.freeing = False
         self.line_open = False
         self.hanging_up = False
+        self.words: dict[int, list[int]] = {}
+        """The utterances of each turn."""
+        self.halves: set[int] = set()
+        """Utterances that were cut off by the loss of the line."""
         self.back_by = 0.0
         """When a caller who is away is given up."""
         self.ended: set[int] = set()
@@ -154,9 +158,15 @@ class World:
                 self._open(command.turn)
                 assert self.wire is not None
                 self.wire.sealed = False
+                self.words[command.turn] = list(command.utterances)
+                self._whole(command.turn)
+            case cmd.ExtendTurn():
+                self.words[command.turn].append(command.utterance)
             case cmd.SendText() | cmd.RetryTurn():
                 self._open(command.turn)
+                self._whole(command.turn)
             case cmd.SealTurn():
+                self._whole(command.turn)
                 if self.wire is not None and self.wire.turn == command.turn:
                     self.wire.sealed = True
             case cmd.CloseTurn():
@@ -184,6 +194,7 @@ class World:
                 self.queue.clear()
             case cmd.HangUp():
                 assert not self.hanging_up, "one hang-up"
+                assert self.session.record.end_reason != "transfer", "the carrier goes on with it"
                 self.hanging_up = True
             case cmd.ReleaseLine():
                 assert not self.hanging_up, "one hang-up"
@@ -202,6 +213,10 @@ class World:
             assert self.conversations, "no turn without a conversation"
             assert self.conversations[-1] not in self.over, "no turn after the end"
         self.wire = Wire(turn)
+
+    def _whole(self, turn: int) -> None:
+        cut_off = self.halves.intersection(self.words.get(turn, ()))
+        assert not cut_off, "half an utterance must not become a turn"
 
     def _finish(self) -> None:
         assert self.wire is None, "finish waits for the running interaction"
@@ -222,7 +237,7 @@ class World:
         if self.finishing is not None:
             usual += [lambda: self._settle("finished")]
         if not self.line_open:
-            usual += [self._stream] * 2
+            usual += [self._stream, self._stream, lambda: self._pass(12.0)]
         usual += [lambda: self._pass(0.2), lambda: self._pass(1.0)]
         rare = [self.wake, lambda: self._pass(12.0), *self._line_options(), *self._failures()]
         kinds, choice = (rare, choice // 24) if choice % 24 == 0 else (usual, choice // 24)
@@ -233,6 +248,8 @@ class World:
         while (deadline := self.session.deadline) is not None and deadline <= until:
             self.wake()
         self.now = until
+        if self.session.phase is Phase.AWAY:
+            assert self.now < self.back_by, "nobody is waited for without end"
 
     def _line_options(self) -> list[Step]:
         house: list[Step] = [
@@ -266,7 +283,9 @@ class World:
     def _lose_line(self) -> None:
         """The socket is gone, and with it whatever the ears had open."""
         self.line_open = False
-        self.utterance = None
+        if self.utterance is not None:
+            self.halves.add(self.utterance)
+            self.utterance = None
         self.happen(ev.LineLost())
 
     def _caller_options(self) -> list[Step]:
