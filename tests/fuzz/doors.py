@@ -122,7 +122,9 @@ class Doors:
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *rest = head[:-4].split("\r\n")
-        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
+        headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in rest)
+        }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if headers.get("connection", "").lower() == "close":
             await self._hang_up()

@@ -58,7 +58,9 @@ class Growth:
 def growth(target: Target, runs: int) -> Growth:
     """Run the target `runs` times after a tenth as many; raises what it raises."""
     chance = random.Random(target.name)
-    known = [path.read_bytes() for folder in (CORPUS, CRASHES) for path in kept(folder, target.name)]
+    known = [
+        path.read_bytes() for folder in (CORPUS, CRASHES) for path in kept(folder, target.name)
+    ]
     known += seeds(target, SEEDS)
 
     def go(count: int) -> None:

@@ -81,6 +81,8 @@ def test_nothing_is_kept(target: Target) -> None:
 
 
 def test_every_input_kept_has_a_target() -> None:
-    folders = {path.name for place in (CORPUS, CRASHES) for path in place.iterdir() if path.is_dir()}
+    folders = {
+        path.name for place in (CORPUS, CRASHES) for path in place.iterdir() if path.is_dir()
+    }
 
     assert folders <= set(NAMES)

@@ -16,7 +16,9 @@ def _spelt(byte: int) -> str:
     return chr(byte) if plain else f"\\x{byte:02x}"
 
 
-def changed(chance: random.Random, known: Sequence[bytes], words: Sequence[bytes], longest: int) -> bytes:
+def changed(
+    chance: random.Random, known: Sequence[bytes], words: Sequence[bytes], longest: int
+) -> bytes:
     """One of the known inputs after a few changes: bytes, words, repetitions, pieces of another."""
     data = bytearray(chance.choice(known))
     for _ in range(chance.randint(1, 4)):

@@ -18,7 +18,14 @@ KINDS = (
     "hold",
 )
 ENDS = (None, "api-error", "rejected", "caller-hangup", "silence", "drain", "replica-lost")
-WORDS = (b"9223372036854775807", b"-1", b"\xed\xa0\x80", b"\xff", b"\0", *(k.encode() for k in KINDS))
+WORDS = (
+    b"9223372036854775807",
+    b"-1",
+    b"\xed\xa0\x80",
+    b"\xff",
+    b"\0",
+    *(k.encode() for k in KINDS),
+)
 
 
 def run(data: bytes) -> None:
@@ -71,7 +78,9 @@ def _record(draw: Draw) -> CallRecord:
         ledger = times.ledger()
         assert all(part >= 0 for part in ledger.values())
         if "response_gap" in ledger:
-            parts = {name: ms for name, ms in ledger.items() if name not in {"speech", "response_gap"}}
+            parts = {
+                name: ms for name, ms in ledger.items() if name not in {"speech", "response_gap"}
+            }
             parts.pop("filler_started", None)
             assert sum(parts.values()) == ledger["response_gap"]
         record.turns.append(turn)

@@ -12,8 +12,20 @@ from gateway.log import JsonLines, PlainLines
 from tests.fuzz.draw import Draw
 
 LONGEST = 1024
-SECRET = "s3cret-canary \u00e9\"\\"
-WORDS = (SECRET.encode(), b"s3cret-canary", b"+15550002222", b"%2B15550002222", b"\n", b"\r", b"\x1b[31m", b"\xe2\x80\xa8", b"\xed\xa0\x80", b"caller", b"sip:a@b")
+SECRET = 's3cret-canary \u00e9"\\'
+WORDS = (
+    SECRET.encode(),
+    b"s3cret-canary",
+    b"+15550002222",
+    b"%2B15550002222",
+    b"\n",
+    b"\r",
+    b"\x1b[31m",
+    b"\xe2\x80\xa8",
+    b"\xed\xa0\x80",
+    b"caller",
+    b"sip:a@b",
+)
 SPELLINGS = (SECRET, json.dumps(SECRET)[1:-1], json.dumps(json.dumps(SECRET)[1:-1])[1:-1])
 JSON, PLAIN = JsonLines((SECRET,)), PlainLines((SECRET,))
 

@@ -13,8 +13,27 @@ from tests.fuzz.draw import lines, wild
 
 LONGEST = 1024
 WORDS = (
-    *(b"9223372036854775807", b"999999999999999999", b"0", b"-1", b"1e3", b"\xd9\xa3", b"200", b"201"),
-    *(b"%00", b"..%2f", b"Bearer ", ADMIN.encode(), b"\xff", b"CA1", b"[::1]", b"localhost:8080", b"\n"),
+    *(
+        b"9223372036854775807",
+        b"999999999999999999",
+        b"0",
+        b"-1",
+        b"1e3",
+        b"\xd9\xa3",
+        b"200",
+        b"201",
+    ),
+    *(
+        b"%00",
+        b"..%2f",
+        b"Bearer ",
+        ADMIN.encode(),
+        b"\xff",
+        b"CA1",
+        b"[::1]",
+        b"localhost:8080",
+        b"\n",
+    ),
 )
 
 

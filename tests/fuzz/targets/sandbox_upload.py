@@ -32,7 +32,12 @@ WORDS = (
     *(b"external_event_message_timestamp", b"user-message", b"external-event", b"skip"),
     *(b"2026-01-01T00:00:00Z", b"0001-01-01T00:00:00+23:59", b'; filename="audio.wav"'),
     *(b'{"type":"mp3"}', b'{"type":"pcm","frame_rate":8000,"n_channels":1,"sample_width":2}'),
-    *(b"Content-Type: audio/wav", b"name*=utf-8''recorded%5Fmessage", b"boundary*0=", *voice_decoder.WORDS),
+    *(
+        b"Content-Type: audio/wav",
+        b"name*=utf-8''recorded%5Fmessage",
+        b"boundary*0=",
+        *voice_decoder.WORDS,
+    ),
 )
 
 
@@ -132,9 +137,15 @@ def inputs() -> st.SearchStrategy[bytes]:
     form = st.lists(part, max_size=5).map(lambda parts: b"".join(parts) + b"--b--\r\n")
     kind = st.sampled_from([FORM, FORM, b"audio/wav", b"audio/mpeg", b"text/plain"])
     config = st.sampled_from(
-        [b'{"type":"mp3"}', b'{"type":"pcm","frame_rate":8000,"n_channels":1,"sample_width":4}', b""]
+        [
+            b'{"type":"mp3"}',
+            b'{"type":"pcm","frame_rate":8000,"n_channels":1,"sample_width":4}',
+            b"",
+        ]
     )
     return st.tuples(
         st.integers(0, 3).map(lambda one: bytes([one])),
-        st.tuples(kind, config, form | voice_decoder.wavs() | st.binary(max_size=60)).map(b"\n".join),
+        st.tuples(kind, config, form | voice_decoder.wavs() | st.binary(max_size=60)).map(
+            b"\n".join
+        ),
     ).map(b"".join)

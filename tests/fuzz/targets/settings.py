@@ -37,10 +37,31 @@ PARTS = ("environment", "dotenv", "toml", "routes", "assignments")
 WORDS = (
     *(f"{option.variable}=".encode() for option in OPTIONS),
     *(f"{option.key} = ".encode() for option in OPTIONS if "." not in option.key),
-    *(b"[turn_taking]\n", b"[barge_in]\n", b"[silence]\n", b"[playback]\n", b"end_silence_ms = 600"),
-    *(b'["+15550002222"]\n', b"[default]\n", b'service = "0123456789abcdef01234567"', b"overflow = "),
+    *(
+        b"[turn_taking]\n",
+        b"[barge_in]\n",
+        b"[silence]\n",
+        b"[playback]\n",
+        b"end_silence_ms = 600",
+    ),
+    *(
+        b'["+15550002222"]\n',
+        b"[default]\n",
+        b'service = "0123456789abcdef01234567"',
+        b"overflow = ",
+    ),
     *(b'api_key_env = "AMIGO_API_KEY"', b'organization = "other"', b"'+15550003333'", b"_FILE="),
-    *(b"\n===\n", b"export ", b'"""', b"1979-05-27T07:32:00Z", b"inf", b"nan", b"{a=1}", b"[[", b"0x"),
+    *(
+        b"\n===\n",
+        b"export ",
+        b'"""',
+        b"1979-05-27T07:32:00Z",
+        b"inf",
+        b"nan",
+        b"{a=1}",
+        b"[[",
+        b"0x",
+    ),
 )
 
 
@@ -96,7 +117,18 @@ def close() -> None:
 
 def inputs() -> st.SearchStrategy[bytes]:
     value = st.sampled_from(
-        ["1", "true", "0.5", "-1", "'x'", '"+15550001111"', "[1, 'a']", "{ a = 'b' }", "webrtc", "https://a.b"]
+        [
+            "1",
+            "true",
+            "0.5",
+            "-1",
+            "'x'",
+            '"+15550001111"',
+            "[1, 'a']",
+            "{ a = 'b' }",
+            "webrtc",
+            "https://a.b",
+        ]
     ) | st.text(max_size=8)
     variable = st.tuples(st.sampled_from([one.variable for one in OPTIONS]), value).map("=".join)
     near = st.text("ADEGIMORTWY_", min_size=1, max_size=12).map(lambda tail: f"GATEWAY_{tail}=1")

@@ -17,7 +17,20 @@ PUBLIC = "https://gateway.example/prefix"
 SETTINGS = "X-Twilio-Webhooks-Signature-Settings"
 CHECK = SignatureCheck((TOKEN, ""), PUBLIC, ("SK1:shared-secret", "bare-secret", ":", ""))
 WORDS = (
-    *(b"/twilio/voice", b"?", b"#", b";", b"//", b"@", b"[", b"]", b"%2e", b"\t", b":443", b"bodySHA256="),
+    *(
+        b"/twilio/voice",
+        b"?",
+        b"#",
+        b";",
+        b"//",
+        b"@",
+        b"[",
+        b"]",
+        b"%2e",
+        b"\t",
+        b":443",
+        b"bodySHA256=",
+    ),
     *(b"key=SK1,algorithm=HMAC_SHA256", b"algorithm=HMAC_SHA1", b"CallSid", b"\x20", b"\xff"),
 )
 
@@ -54,5 +67,3 @@ def inputs() -> st.SearchStrategy[bytes]:
         *(piece, piece, piece, st.binary(min_size=1, max_size=1)),
         st.lists(piece, max_size=10).map(b"".join),
     ).map(b"".join)
-
-

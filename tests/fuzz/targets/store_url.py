@@ -14,7 +14,17 @@ LONGEST = 512
 SECRET = "s3cret-canary"
 WORDS = (
     *(b"sqlite:///", b"redis://", b"rediss://", b"redis+sentinel://", b"unix", b"[::1]", b":6379"),
-    *(b"/0", b"?prefix=", b"&ca=/ca.pem", b"@", b"user:", SECRET.encode(), b"%40", b"%00", b":memory:"),
+    *(
+        b"/0",
+        b"?prefix=",
+        b"&ca=/ca.pem",
+        b"@",
+        b"user:",
+        SECRET.encode(),
+        b"%40",
+        b"%00",
+        b":memory:",
+    ),
 )
 
 
@@ -23,7 +33,9 @@ def run(data: bytes) -> None:
     try:
         place = store_place(url)
     except ValueError as error:
-        assert SECRET not in str(error) or f"?{SECRET}" in url or "&" in url or SECRET in _query(url)
+        assert (
+            SECRET not in str(error) or f"?{SECRET}" in url or "&" in url or SECRET in _query(url)
+        )
         assert str(error)
         return
     if isinstance(place, Path):

@@ -49,8 +49,11 @@ def _said(document: str) -> str:
 
 def _kept(text: str) -> str:
     """What XML 1.0 can carry of it."""
-    return "".join(one for one in text if one in "\t\n\r" or " " <= one <= "\ud7ff" or one > "\udfff")\
-        .replace("\ufffe", "").replace("\uffff", "")
+    return (
+        "".join(one for one in text if one in "\t\n\r" or " " <= one <= "\ud7ff" or one > "\udfff")
+        .replace("\ufffe", "")
+        .replace("\uffff", "")
+    )
 
 
 def _read(text: str) -> str:
@@ -60,7 +63,8 @@ def _read(text: str) -> str:
 
 def inputs() -> st.SearchStrategy[bytes]:
     part = st.lists(
-        st.sampled_from(WORDS[:-1]) | st.text(max_size=6).map(lambda t: t.encode("utf-8", "replace")),
+        st.sampled_from(WORDS[:-1])
+        | st.text(max_size=6).map(lambda t: t.encode("utf-8", "replace")),
         max_size=4,
     ).map(b"".join)
     return st.lists(part, min_size=4, max_size=4).map(b"\n".join)

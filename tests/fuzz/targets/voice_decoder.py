@@ -68,7 +68,9 @@ def mp3(rate: int = 16000, frames: int = 8) -> bytes:
     return file.getvalue()
 
 
-def wav(rate: int, tag: int, channels: int, bits: int, body: bytes, size: int | None = None) -> bytes:
+def wav(
+    rate: int, tag: int, channels: int, bits: int, body: bytes, size: int | None = None
+) -> bytes:
     """A WAV file with the header it is told to have, true or not."""
     frame = channels * bits // 8
     form = struct.pack("<HHIIHH", tag, channels, rate, (rate * frame) & 0xFFFFFFFF, frame, bits)
