@@ -74,7 +74,7 @@ def attack(target: str, runs: int, found: Path, log: Path) -> Outcome:
         status = subprocess.run(
             _command(target, log, found, CORPUS / target, f"-runs={runs}"),
             cwd=ROOT,
-            env=_environment(),
+            env=_environment(found.parent),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -100,7 +100,7 @@ def keep(target: str, found: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "tests.fuzz.fewest", target, str(found)],
         cwd=ROOT,
-        env=_environment(),
+        env=_environment(found.parent),
         check=True,
     )
 
@@ -116,14 +116,17 @@ def _command(target: str, log: Path, *rest: object) -> list[str]:
     ]
 
 
-def _environment() -> dict[str, str]:
-    """Without this machine's settings: some targets read the environment's names."""
+def _environment(room: Path) -> dict[str, str]:
+    """Without this machine's settings: some targets read the environment's names.
+
+    libFuzzer ends its process at once: what a target has left in `room` goes with it.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AMIGO_", "TWILIO_", "GATEWAY_", "LOG_"))
     }
-    return {**kept, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT), "TMPDIR": str(room)}
 
 
 def main(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +24,7 @@ LARGEST_CORPUS = 100
 LARGEST_INPUT = 8192
 LONG = 64 * 1024
 """Bytes; what a phone or the API could send in a moment."""
-LONG_FOR_AN_OPERATOR = 8 * 1024
+LONG_FOR_AN_OPERATOR = 4 * 1024
 """Bytes of settings. Who writes them wants to be told of every wrong name what it was meant to be: 7 ms each."""
 HANG_SECONDS = 20.0
 """Ten times what the slowest target takes for that much on a busy machine."""
@@ -54,9 +55,9 @@ def test_what_was_kept_keeps_the_promise(target: Target) -> None:
 
 
 @pytest.mark.parametrize(("name", "path"), KEPT, ids=lambda one: getattr(one, "name", one))
-def test_what_once_broke_a_target_does_so_no_more(name: str, path: os.PathLike[str]) -> None:
-    with opened(name) as target, open(path, "rb") as file:
-        target.run(file.read())
+def test_what_once_broke_a_target_does_so_no_more(name: str, path: Path) -> None:
+    with opened(name) as target:
+        target.run(path.read_bytes())
 
 
 def test_a_long_input_does_not_hang(target: Target) -> None:
@@ -64,7 +65,7 @@ def test_a_long_input_does_not_hang(target: Target) -> None:
     inputs = [path.read_bytes() for path in kept(CORPUS, target.name)] + seeds(target, 20)
     length = LONG_FOR_AN_OPERATOR if target.name == "settings" else LONG
     slow = {}
-    for data in sorted(inputs, key=len)[-12:]:
+    for data in sorted(inputs, key=len)[-6:]:
         # the first byte chooses; what follows it is repeated, from its start and from its middle
         for tail in (data[1:], data[len(data) // 2 :], data[-9:]):
             began = time.process_time()
@@ -75,9 +76,18 @@ def test_a_long_input_does_not_hang(target: Target) -> None:
     assert slow == {}
 
 
-def test_nothing_is_kept(target: Target) -> None:
-    """A leak of one object an input shows in a thousand; `make fuzz-leaks` looks with a hundred thousand."""
-    assert growth(target, 500).after.objects - growth(target, 500).before.objects < 400
+def test_nothing_is_kept(
+    target: Target, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A leak of one object an input shows in hundreds; `make fuzz-leaks` looks with a hundred thousand."""
+    monkeypatch.setattr(type(caplog.handler), "emit", lambda *_: None)  # it keeps every line
+
+    def kept_an_input() -> float:
+        found = growth(target, 150)
+        return (found.after.objects - found.before.objects) / found.runs
+
+    # what is made once, or not collected yet, does not come up every time
+    assert any(kept_an_input() < 0.5 for _ in range(4))
 
 
 def test_every_input_kept_has_a_target() -> None:

@@ -66,12 +66,12 @@ def _check(event: InteractionEvent, size: int) -> None:
             assert len(value) <= size
     match event:
         case AgentPiece(alignment=tuple()):
-            assert list(event.alignment or ()) == sorted(
-                event.alignment or (), key=lambda pair: pair[0]
-            )
-            assert all(character.encode() is not None for _, character in event.alignment or ())
-        case AgentAction(filler=bytes()):
-            assert event.filler[:4] == b"RIFF"
+            alignment = event.alignment or ()
+            assert list(alignment) == sorted(alignment, key=lambda pair: pair[0])
+            for _, character in alignment:
+                character.encode()
+        case AgentAction(filler=bytes() as filler):
+            assert filler[:4] == b"RIFF"
         case _:
             pass
 

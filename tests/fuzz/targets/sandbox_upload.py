@@ -119,8 +119,10 @@ def close() -> None:
 
 def inputs() -> st.SearchStrategy[bytes]:
     name = st.sampled_from(
-        [b"initial_message_type", b"recorded_message", b"external_event_message_content"]
-        + [b"external_event_message_timestamp"]
+        [
+            *(b"initial_message_type", b"recorded_message", b"external_event_message_content"),
+            b"external_event_message_timestamp",
+        ]
     ) | st.text(max_size=5).map(lambda text: text.encode())
     value = (
         st.sampled_from([b"user-message", b"skip", b"external-event", b"2026-01-01T00:00:00Z"])
