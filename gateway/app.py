@@ -65,7 +65,30 @@ class Gateway:
     switchboard: Switchboard
     finisher: Finisher
     aftermath: Aftermath
+    recovery: Recovery
     address: tuple[str, int]
+
+    async def leave(self, seconds: float, hurried: asyncio.Event) -> bool:
+        """Drain and settle; whether something is still owed, to be paid by whoever finds it."""
+        return await leave(
+            self.switchboard, self.recovery, self.finisher, self.aftermath, seconds, hurried
+        )
+
+
+async def leave(
+    switchboard: Switchboard,
+    recovery: Recovery,
+    finisher: Finisher,
+    aftermath: Aftermath,
+    seconds: float,
+    hurried: asyncio.Event,
+) -> bool:
+    """Have these parts of a process come to their end (`Gateway.leave`)."""
+    await switchboard.drain(seconds, hurried)
+    recovery.part()
+    await finisher.wait_paid(SETTLE_SECONDS)
+    await aftermath.wait_done(AFTERMATH_SECONDS)
+    return bool(switchboard.unsettled or finisher.owed)
 
 
 @asynccontextmanager
@@ -172,7 +195,7 @@ async def run_gateway(
             reached_at=reached_at,
         )
         try:
-            yield Gateway(switchboard, finisher, aftermath, address)
+            yield Gateway(switchboard, finisher, aftermath, recovery, address)
         finally:
             switchboard.stop()
 
@@ -195,11 +218,8 @@ async def serve(
         ready(gateway.address)
         await stopping.asked.wait()
         fact(_log, "gateway.draining", calls=gateway.switchboard.active)
-        await gateway.switchboard.drain(settings.gateway_drain_seconds, stopping.hurried)
-        paid = await gateway.finisher.wait_paid(SETTLE_SECONDS)
-        await gateway.aftermath.wait_done(AFTERMATH_SECONDS)
-        owing = gateway.switchboard.unsettled or not paid
-        fact(_log, "gateway.stopped", owing=bool(owing))
+        owing = await gateway.leave(settings.gateway_drain_seconds, stopping.hurried)
+        fact(_log, "gateway.stopped", owing=owing)
         return 1 if owing else 0
 
 

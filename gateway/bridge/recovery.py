@@ -78,6 +78,8 @@ class Recovery:
         self._reconnect_seconds = reconnect_seconds
         self._address = address
         """Where other replicas reach this one."""
+        self._parting = False
+        """This process ends: what it would adopt now, it would leave behind."""
         self._in_touch: float | None = None
         """Since when the store has answered without a break; None: it does not."""
         self._told: set[str] = set()
@@ -96,6 +98,10 @@ class Recovery:
             except Exception as error:  # noqa: BLE001 - one record nobody can read must not stop the rest
                 fact(_log, "recovery.failed", level=logging.ERROR, exc=error)
             await asyncio.sleep(BEAT_SECONDS)
+
+    def part(self) -> None:
+        """Adopt nothing any more."""
+        self._parting = True
 
     async def beat(self, now: float) -> None:
         """Tell the others that this replica lives."""
@@ -122,7 +128,7 @@ class Recovery:
         orphans = await self._store.orphans(now, self._replica)
         dead = {name for name in {one.replica for one in orphans} if await self._surely_dead(name)}
         for call in orphans:
-            if call.replica not in dead:
+            if call.replica not in dead or self._parting:
                 continue
             route = self._routes.owner(call)
             if route is None:

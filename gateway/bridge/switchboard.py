@@ -209,8 +209,8 @@ class Switchboard:
         sid = bridge.record.call_sid
         ticket = self._tickets.new()
         self._tickets.keep(sid, ticket)
+        bridge.feed(ev.TokenRenewed())  # first: the call must not give its caller up meanwhile
         await self._soon(self._store_renewed(CallSid(sid), ticket), "renew token")
-        bridge.feed(ev.TokenRenewed())
         return Connect(ticket.document)
 
     async def _known(self, sid: CallSid) -> Answer | None:

@@ -37,6 +37,11 @@ LEFT JOIN calls ON calls.call_sid = leases.call_sid
 WHERE leases.call_sid IS NOT NULL AND calls.call_sid IS NOT NULL
   AND NOT (calls.ended = 1 AND calls.conversation_state IN ({_STATES}))
 """
+_OWED: Final = f"""
+SELECT call_sid, status, conversation_state FROM calls
+WHERE replica = ? AND NOT (ended = 1 AND conversation_state IN ({_STATES}))
+"""
+_HELD: Final = "SELECT user_id, call_sid FROM leases WHERE call_sid IS NOT NULL"
 
 
 class Judge:
@@ -169,7 +174,13 @@ class Judge:
 
     def judged(self) -> Judged:
         return Judged(
-            self._heard, self._played, self._cleared, self._ahead, self._over, self._answered
+            self._heard,
+            self._played,
+            self._cleared,
+            self._ahead,
+            self._over,
+            self._answered,
+            self._refused,
         )
 
     def _heard(self, call: Call, stream: Stream, gap: Gap) -> None:
@@ -199,7 +210,12 @@ class Judge:
             )
 
     def _was_words(self, call: Call) -> bool:
-        """The caller's last sound was speech that the service understood."""
+        """The caller's last sound was speech that the service understood.
+
+        What is said before the greeting is nobody's turn.
+        """
+        if not any(self._sent.get(stream.sid) for stream in call.streams):
+            return False
         last = call.utterances[-1]
         return last.frames >= 30 and not last.over_agent and last.number not in self._unheard
 
@@ -239,6 +255,39 @@ class Judge:
         nobody = not any(one.listening for one in self._replicas().values())
         if status == 0 and not nobody and not self._anybody_was_stopped():
             self.world.violated("webhook", f"{call.sid} {path} was not answered")
+        if path == "/twilio/connected" and "<Say" in text and "<Pause" not in text:
+            self._given_up(call)
+
+    def _given_up(self, call: Call) -> None:
+        """Where processes die and all else is well, another one goes on with the call."""
+        faults = ("store-", "carrier-", "api-", "process-drain")
+        excused = call.unwanted or self._anybody_was_stopped() or self._disturbed(*faults)
+        if self.plan.aimed and not excused:
+            self.world.violated(
+                "given-up", f"{call.sid} was told goodbye, and nothing was in the way"
+            )
+
+    def _refused(self, call: Call, stream: Stream) -> None:
+        """A token that was just given opens a stream."""
+        renewed = (
+            self.world.faults["carrier-webhook-twice"] or self.world.faults["carrier-answer-lost"]
+        )
+        excused = renewed or call.intruded or call.unwanted or call.over.done()
+        if not excused and not self._disturbed("store-", "process-", "clock-"):
+            self.world.violated("stream-refused", f"{call.sid}: {stream.sid}")
+
+    def _disturbed(self, *kinds: str) -> bool:
+        """A fault of these kinds has struck."""
+        return any(n and kind.startswith(kinds) for kind, n in self.world.faults.items())
+
+    def _parted(self, call: Call) -> None:
+        """Whoever is cut off by a drain has heard that the call ends."""
+        heard = [stream for stream in call.streams if stream.began and not stream.deaf]
+        stopped = any(self._replicas()[one.process.name].stops for one in heard)
+        if call.ended_by != "rest" or not heard or stopped or call.intruded:
+            return
+        if self._last_phrase.get(call.sid) is not Phrase.CLOSING:
+            self.world.violated("parted-mute", f"{call.sid} was drained without a word")
 
     def _anybody_was_stopped(self) -> bool:
         return any(one.stops or one.stopped_from for one in self._replicas().values())
@@ -273,6 +322,8 @@ class Judge:
             case "owner":
                 self.world.note("store", f"{of} goes from {before} to {after}")
                 self._taken_over(of, before, after)
+            case "end-reason" if before == "transfer":
+                pass  # one for which nobody was there is done again when the caller is back
             case "end-reason":
                 self.world.violated("end-reason", f"{of}: {before} became {after}")
             case "revived":
@@ -315,6 +366,11 @@ class Judge:
 
     # ------------------------------------------------------------ the end
 
+    def exited(self, replica: Replica, database: sqlite3.Connection) -> None:
+        """Status 0 says that nothing of it is owed."""
+        for row in database.execute(_OWED, (replica.name,)) if replica.status == 0 else ():
+            self.world.violated("exit-owing", f"{replica.name} owes {row[0]}: {row[1]}, {row[2]}")
+
     def settled(self, database: sqlite3.Connection) -> bool:
         """Nothing is owed any more."""
         return (
@@ -344,8 +400,13 @@ class Judge:
             elif state not in SETTLED_STATES:
                 self.world.violated("owed", f"{sid} is {row['status']}, {state}")
             self.world.facts[f"ended {row['end_reason']}"] += 1
+            if row["end_reason"] == "drain":
+                self._parted(calls[sid])
         for lease in self._leaked(database):
             self.world.violated("lease", lease)
+        if not self._disturbed("store-", "process-"):
+            for row in database.execute(_HELD):
+                self.world.violated("lease", f"{row[0]} is still leased to {row[1]}")
         for conversation in self._conversations.values():
             if not conversation.open or self._excused(conversation, failed, known):
                 continue
@@ -370,8 +431,7 @@ class Judge:
         # the store failed until the process that had opened it was dead
         died = not any(one.process.running for one in conversation.interactions)
         unknown = conversation.id not in known and conversation.user not in known
-        trouble = any(number for kind, number in self.world.faults.items() if "store-" in kind)
-        return died and unknown and trouble
+        return died and unknown and self._disturbed("store-")
 
 
 class Complaints(logging.Handler):

@@ -15,6 +15,11 @@ TARGET: Final = "+15550009999"
 OBEYED: Final = 6.0
 """Seconds within which an order has had its effect where nothing fails: a phrase of ours, and the line."""
 _PATHS: Final = {"hang-up": "hangup", "transfer": "transfer"}
+_HINDRANCES: Final = frozenset(
+    {"socket-lost", "socket-silent", "never-streams", "answer-lost", "token-twice"}
+    | {"hang-up-refused", "hang-up-late", "hang-up-answer-lost"}
+)
+"""Faults of the carrier under which an order takes longer."""
 
 
 class Operator:
@@ -23,8 +28,8 @@ class Operator:
     def __init__(self, world: World, plan: Plan, carrier: Carrier) -> None:
         self._world = world
         self._carrier = carrier
-        troubles = (plan.store, plan.store_outages, plan.carrier, plan.processes, plan.wall_steps)
-        self._calm = not any(troubles)
+        troubles = (plan.store, plan.store_outages, plan.processes, plan.wall_steps)
+        self._calm = not any(troubles) and not _HINDRANCES.intersection(plan.carrier)
 
     async def give(self, order: OrderPlan) -> None:
         """Ask any gateway that listens; what it accepts must happen."""

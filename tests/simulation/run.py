@@ -71,6 +71,7 @@ class Run:
         name = f"g{len(self.replicas) + 1}"
         parts = (self.api, self.carrier, self.database)
         made = Replica(self.world, self.plan, name, machine, parts)
+        made.on_exit = lambda it: self.judge.exited(it, self.database)
         self.replicas[name] = made
         return made
 
@@ -87,6 +88,10 @@ class Run:
         if not alive:
             return
         it = alive[event.which % len(alive)]
+        if event.aimed:
+            talking = [call.stream for call in self.carrier.calls.values() if call.stream]
+            held = [one for one in alive for stream in talking if one.process is stream.process]
+            it = held[event.which % len(held)] if held else it
         self.world.fault(f"process-{event.kind}", it.name)
         match event.kind:
             case "crash":
