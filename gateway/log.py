@@ -102,7 +102,8 @@ class _Redactor:
             line = self._secrets.sub(REDACTED, line)
         if "+" in line or "%2" in line:
             line = _NUMBERS.sub(
-                lambda run: _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), run[0]), line
+                lambda run: _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), run[0]),
+                line,
             )
         return line
 
