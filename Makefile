@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 1000
 MINUTES ?= 10
 
-.PHONY: demo test lint setup lock bench simulate container-check clean
+.PHONY: demo test lint setup lock bench simulate fuzz fuzz-leaks container-check clean
 
 demo: setup
 	$(BIN)/voice-gateway demo
@@ -29,6 +29,13 @@ container-check: setup
 # Whole gateways in virtual time against a modelled carrier, API and store with faults: SEEDS=n fresh seeds, or SEED=n with its log.
 simulate: setup
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+# Inputs nobody meant, a million or RUNS=n over all parsers of outside text; ONLY="target ..." for some of them.
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(if $(RUNS),--runs $(RUNS)) $(ONLY)
+
+fuzz-leaks: setup
+	$(BIN)/python -m tests.fuzz.leaks $(if $(RUNS),--runs $(RUNS)) $(ONLY)
 
 bench: setup
 	$(BIN)/python -m benchmarks
