@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway import carriers
@@ -189,6 +189,7 @@ def test_half_a_surrogate_pair_is_malformed() -> None:
 
 
 @given(st.text("AQgw/+-_= \n", max_size=12))
+@example("AAAA=")
 def test_a_payload_is_taken_only_if_it_is_strict_base64(payload: str) -> None:
     match started().receive(message("media", media={"payload": payload})):
         case CallerAudio(payload=sound):
@@ -197,8 +198,9 @@ def test_a_payload_is_taken_only_if_it_is_strict_base64(payload: str) -> None:
             assert payload == ""
         case event:
             assert event == Malformed("bad-base64")
-            with pytest.raises(binascii.Error):
-                binascii.a2b_base64(payload, strict_mode=True)
+            if len(payload) % 4 == 0:  # Python's strict mode lets a lone "=" after a whole group pass
+                with pytest.raises(binascii.Error):
+                    binascii.a2b_base64(payload, strict_mode=True)
 
 
 # ------------------------------------------------------------------ sound
