@@ -198,7 +198,8 @@ def test_a_payload_is_taken_only_if_it_is_strict_base64(payload: str) -> None:
             assert payload == ""
         case event:
             assert event == Malformed("bad-base64")
-            if len(payload) % 4 == 0:  # Python's strict mode lets a lone "=" after a whole group pass
+            # Python's strict mode lets a lone "=" after a whole group pass
+            if len(payload) % 4 == 0:
                 with pytest.raises(binascii.Error):
                     binascii.a2b_base64(payload, strict_mode=True)
 
