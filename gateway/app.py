@@ -37,6 +37,7 @@ from gateway.settings import Settings
 from gateway.settings.model import SHORTEST_SECRET
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
+from gateway.web.listening import listening
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ async def run_gateway(
             public_url=settings.gateway_public_url.rstrip("/"),
             admin_token=settings.gateway_admin_token,
         )
-        address = await stack.enter_async_context(_listening(settings, make_web(doors)))
+        address = await stack.enter_async_context(_listening(settings, make_web(doors), metrics))
         fact(_log, "gateway.ready", host=address[0], port=address[1], replica=replica)
         try:
             yield Gateway(switchboard, finisher, aftermath, address)
@@ -336,21 +337,21 @@ def _observer(metrics: Metrics) -> Callable[[str, int | None, float], None]:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, app: web.Application) -> AsyncIterator[tuple[str, int]]:
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
-    await runner.setup()
-    try:
-        await _bind(runner, settings.gateway_host, settings.gateway_port)
-        host, port = runner.addresses[0][:2]
-        yield str(host), int(port)
-    finally:
-        await runner.cleanup()
+async def _listening(
+    settings: Settings, app: web.Application, metrics: Metrics
+) -> AsyncIterator[tuple[str, int]]:
+    host, port = settings.gateway_host, settings.gateway_port
+    async with AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(
+                listening(app, host, port, on_cut=_cut_counter(metrics))
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            problem = f"cannot listen on {host}:{port}: {reason}"
+            raise ConfigError([BadSetting("GATEWAY_PORT", problem)]) from error
+        yield address
 
 
-async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        problem = f"cannot listen on {host}:{port}: {reason}"
-        raise ConfigError([BadSetting("GATEWAY_PORT", problem)]) from error
+def _cut_counter(metrics: Metrics) -> Callable[[str], None]:
+    return lambda why: metrics.connections_cut_total.labels(why=why).inc()

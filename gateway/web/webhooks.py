@@ -17,10 +17,10 @@ from gateway.bridge.switchboard import Switchboard
 from gateway.carriers import Answer, Signatures, Wire
 from gateway.ids import CallSid
 from gateway.log import fact
+from gateway.web.forms import read_form
 
 _log = logging.getLogger(__name__)
 
-FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MARKUP_TYPE: Final = "text/xml"
 FINAL_STATUSES: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """`CallStatus` of a call that is over (status callback documentation)."""
@@ -152,17 +152,14 @@ async def stream_status(request: web.Request) -> web.Response:
 async def _signed_form(request: web.Request) -> Mapping[str, str]:
     """The form, if the carrier signed it; 403 before anything is read into it otherwise."""
     desk = request.app[DESK]
-    try:
-        form = await request.post() if request.content_type == FORM_TYPE else None
-    except (ValueError, LookupError):  # not in the character set it names, or in none we know
-        form = None
+    form = await read_form(request)
     signatures = desk.signatures
     if form is None or (
         signatures is not None and not signatures.webhook(request.raw_path, form, request.headers)
     ):
         fact(_log, "webhook.unsigned", level=logging.WARNING, path=request.path)
         raise web.HTTPForbidden
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    return dict(form.items())
 
 
 def _wall_time(text: str) -> float | None:
