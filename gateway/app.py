@@ -35,6 +35,7 @@ from gateway.log import fact
 from gateway.metrics import Metrics, watched_loop
 from gateway.settings import Settings
 from gateway.settings.model import SHORTEST_SECRET
+from gateway.settings.values import is_this_machine
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
 from gateway.web.listening import listening
@@ -73,6 +74,7 @@ async def run_gateway(
     clock = clock or SystemClock()
     _warn_of_no_effect(settings)
     _warn_of_weak_secrets(settings)
+    _warn_of_open_doors(settings)
     metrics, replica = Metrics(), make_replica()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
@@ -248,6 +250,27 @@ def _warn_of_weak_secrets(settings: Settings) -> None:
                 route=name or None,
                 meaning=f"shorter than {SHORTEST_SECRET} characters: numbers could be guessed from digests",
             )
+
+
+def _warn_of_open_doors(settings: Settings) -> None:
+    """Doors that are open by the operator's will, or by an oversight."""
+    if settings.gateway_admin_token is None and settings.gateway_public_url.startswith("https:"):
+        meaning = "is not set: /v1 answers this machine only, and a proxy on it that hides itself is taken for it"
+        fact(
+            _log,
+            "setting.unset",
+            level=logging.WARNING,
+            setting="GATEWAY_ADMIN_TOKEN",
+            meaning=meaning,
+        )
+    bases = {
+        "AMIGO_BASE_URL": {own.amigo_base_url for _, own, _ in answering(settings)},
+        "TWILIO_API_BASE_URL": {settings.twilio_api_base_url},
+    }
+    for name, urls in bases.items():
+        if any(url.startswith("http:") and not is_this_machine(url) for url in urls):
+            meaning = "is plain http to another machine: keys and calls travel readable"
+            fact(_log, "setting.unsafe", level=logging.WARNING, setting=name, meaning=meaning)
 
 
 def _prepare_recordings(directory: Path) -> None:

@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from gateway.app import serve
+    from gateway.hardening import allow_open_files, keep_files_private
     from gateway.log import fact, logging_to
     from gateway.settings import Needs, read_settings
 
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
     )
 
     settings = given.settings
+    keep_files_private()
+    too_few = allow_open_files(settings.gateway_max_calls)
 
     def ready(address: tuple[str, int]) -> None:
         # one write: the log's thread has lines of its own for the same stream
@@ -44,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
         for one in given.ignored:
             meaning = "begins like one of ours, " + one.problem
             fact(_log, "setting.ignored", level=logging.WARNING, setting=one.name, meaning=meaning)
+        if too_few is not None:
+            meaning = f"only {too_few} files may be open: too few for GATEWAY_MAX_CALLS"
+            fact(_log, "limit.open-files", level=logging.WARNING, meaning=meaning)
         return _run(serve(settings, ready))
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.ids import CallSid
 from gateway.web.keys import ADMIN_TOKEN, LIVE_RECORDS, STORE
@@ -19,6 +19,11 @@ LARGEST_PAGE: Final = 200
 
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::\d{1,5})?")
 """A Host header: a name or address, a port behind it or not."""
+
+_FROM_ELSEWHERE: Final = re.compile(
+    r"(?i)(x-)?forwarded.*|via|x-real-ip|(x-(cluster-)?|true-|fastly-|fly-)client-ip|cf-.*"
+)
+"""Fields by which a proxy gives itself away."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,8 +50,8 @@ def refuse_stranger(request: web.Request) -> web.Response | None:
     """Return the refusal, or None for an operator: the bearer of the token.
 
     Without a token configured, that is somebody on this very machine: the peer is loopback, and no
-    proxy stands between (a forwarding header), nor a web page elsewhere whose name was made to
-    point here (a Host that is not a loopback name).
+    proxy stands between (its header fields, or HTTP/1.0, which some speak by default), nor a web
+    page elsewhere (a Host that is not a loopback name, or what a browser says of the page).
     """
     token = request.app[ADMIN_TOKEN]
     if token is None:
@@ -70,9 +75,17 @@ def _asked_on_this_machine(request: web.Request) -> bool:
     peer = request.transport.get_extra_info("peername") if request.transport else None
     if not isinstance(peer, tuple) or not _is_loopback_address(str(peer[0])):
         return False
-    if any(name.lower().startswith(("forwarded", "x-forwarded")) for name in request.headers):
+    if request.version < HttpVersion11 or any(map(_FROM_ELSEWHERE.fullmatch, request.headers)):
         return False
-    return _is_loopback_name(request.headers.get("Host", ""))
+    return not _asked_by_a_page(request) and _is_loopback_name(request.headers.get("Host", ""))
+
+
+def _asked_by_a_page(request: web.Request) -> bool:
+    """Whether a page of another origin made the browser of somebody on this machine ask."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    origin = request.headers.get("Origin")
+    own = origin is None or origin == f"{request.scheme}://{request.headers.get('Host', '')}"
+    return site not in {"none", "same-origin"} or not own
 
 
 def _is_loopback_name(host_header: str) -> bool:

@@ -26,6 +26,8 @@ FINAL_STATUSES: Final = frozenset({"completed", "busy", "no-answer", "failed", "
 """`CallStatus` of a call that is over (status callback documentation)."""
 SINCE: Final = "waiting_since"
 """Query parameter that a caller who waits for a free user comes back with; wall seconds."""
+LONGEST_NAME: Final = 256
+"""Characters kept of who calls and who is called; what a SIP caller calls himself has no end."""
 SID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 """Names of calls become file names and parts of URLs; carriers alike use hex digits or UUIDs."""
 
@@ -70,8 +72,8 @@ async def voice(request: web.Request) -> web.Response:
         call_sid=CallSid(sid),
         account_sid=account,
         direction=_direction(form.get("Direction", "")),
-        caller=form.get("From", ""),
-        called=form.get("To", ""),
+        caller=form.get("From", "")[:LONGEST_NAME],
+        called=form.get("To", "")[:LONGEST_NAME],
         waiting_since=_wall_time(request.query.get(SINCE, "")),
     )
     fact(_log, "call.asked", call_sid=sid, caller=incoming.caller)
@@ -143,7 +145,7 @@ async def stream_status(request: web.Request) -> web.Response:
             _log,
             "stream.error",
             level=logging.WARNING,
-            call_sid=form.get("CallSid", ""),
+            call_sid=form.get("CallSid", "")[:64],
             detail=form.get("StreamError", "")[:200],
         )
     return web.Response(status=204)
