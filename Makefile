@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 1000
 MINUTES ?= 10
 
-.PHONY: demo test lint setup lock bench container-check clean
+.PHONY: demo test lint setup lock bench simulate container-check clean
 
 demo: setup
 	$(BIN)/voice-gateway demo
@@ -25,6 +25,10 @@ lint: setup
 # Lints the Dockerfile and runs its steps without a Docker engine: needs root and minutes, says so where it can't.
 container-check: setup
 	tools/container-check.sh
+
+# Whole gateways in virtual time against a modelled carrier, API and store with faults: SEEDS=n fresh seeds, or SEED=n with its log.
+simulate: setup
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 bench: setup
 	$(BIN)/python -m benchmarks

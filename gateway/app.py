@@ -14,31 +14,37 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from gateway.address import own_address
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.amigo.revisions import Revision, revision_named
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
+from gateway.bridge.house import Probe
+from gateway.bridge.pulse import Pulse
+from gateway.bridge.reconcile import Reconciler
 from gateway.bridge.recovery import Recovery
 from gateway.bridge.routes import Routes
 from gateway.bridge.switchboard import Switchboard
 from gateway.bridge.tape import mend
+from gateway.bridge.waiting import WaitingRoom
 from gateway.carriers.twilio import markup
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.carriers.twilio.wire import TwilioWire
 from gateway.clock import Clock, SystemClock
-from gateway.compose import Services, accounts, answering, make_routes
+from gateway.compose import Services, accounts, answering, make_routes, our_users
 from gateway.errors import BadSetting, ConfigError, StoreError
 from gateway.log import fact
-from gateway.metrics import Metrics, watched_loop
+from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.settings.model import SHORTEST_SECRET
 from gateway.settings.values import is_this_machine
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
 from gateway.web.listening import listening
+from gateway.web.relay import open_relay
 
 _log = logging.getLogger(__name__)
 
@@ -72,10 +78,10 @@ async def run_gateway(
     Raises StoreError or ConfigError when it cannot start.
     """
     clock = clock or SystemClock()
-    _warn_of_no_effect(settings)
     _warn_of_weak_secrets(settings)
     _warn_of_open_doors(settings)
     metrics, replica = Metrics(), make_replica()
+    waiting, pulse = WaitingRoom(), Pulse(clock, metrics.event_loop_lag_seconds.observe)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
         await _warn_of_risks(store)
@@ -101,15 +107,14 @@ async def run_gateway(
             aftermath=aftermath,
             remote=rest,
             metrics=metrics,
+            pulse=pulse,
             token_seconds=token_seconds,
         )
+        relay = await stack.enter_async_context(open_relay())
         routes = make_routes(settings, services)
         switchboard = await stack.enter_async_context(
-            _switchboard(settings, routes, services, replica)
+            _switchboard(settings, routes, services, replica, waiting, relay)
         )
-        recovery = Recovery(store, routes, finisher, aftermath, clock, metrics, replica)
-        tasks.start(recovery.run(), "recovery")
-        await stack.enter_async_context(watched_loop(metrics))
         if settings.gateway_recordings_dir is not None:
             await asyncio.to_thread(_prepare_recordings, settings.gateway_recordings_dir)
         doors = Doors(
@@ -122,8 +127,35 @@ async def run_gateway(
             account_sid=settings.twilio_account_sid,
             public_url=settings.gateway_public_url.rstrip("/"),
             admin_token=settings.gateway_admin_token,
+            relay=relay,
+            replica=replica,
         )
         address = await stack.enter_async_context(_listening(settings, make_web(doors), metrics))
+        recovery = Recovery(
+            store,
+            routes,
+            finisher,
+            aftermath,
+            clock,
+            metrics,
+            replica,
+            waiting=waiting,
+            holds=switchboard.holds,
+            probe=relay,
+            reconnect_seconds=settings.gateway_reconnect_seconds,
+            address=settings.gateway_replica_url
+            or own_address(settings.gateway_store_url, *address),
+        )
+        tasks.start(recovery.run(), "recovery")
+        if settings.gateway_reconcile_seconds:
+            reconciler = Reconciler(
+                our_users(settings, clients),
+                store,
+                clock,
+                every_seconds=settings.gateway_reconcile_seconds,
+                finished=metrics.orphans_finished_total.inc,
+            )
+            tasks.start(reconciler.run(), "reconciler")
         fact(_log, "gateway.ready", host=address[0], port=address[1], replica=replica)
         try:
             yield Gateway(switchboard, finisher, aftermath, address)
@@ -188,13 +220,19 @@ async def _clients(
 
 
 def _switchboard(
-    settings: Settings, routes: Routes, services: Services, replica: str
+    settings: Settings,
+    routes: Routes,
+    services: Services,
+    replica: str,
+    waiting: WaitingRoom,
+    probe: Probe,
 ) -> Switchboard:
     public = settings.gateway_public_url.rstrip("/")
     socket = public.replace("http", "ws", 1)
     options = SwitchboardOptions(
         replica=replica,
         max_calls=settings.gateway_max_calls,
+        max_lag=settings.gateway_max_lag_ms / 1000,
         token_seconds=services.token_seconds,
     )
     return Switchboard(
@@ -203,27 +241,15 @@ def _switchboard(
         store=services.store,
         clock=services.clock,
         metrics=services.metrics,
+        pulse=services.pulse,
+        waiting=waiting,
+        probe=probe,
         make_document=lambda token: markup.connect(
             f"{socket}/twilio/media/{token}",
             f"{public}/twilio/connected",
             f"{public}/twilio/stream-status",
         ),
     )
-
-
-def _warn_of_no_effect(settings: Settings) -> None:
-    """Say of a setting that is promised but does nothing in this version that it does nothing."""
-    if (
-        settings.gateway_reconnect_seconds
-        != Settings.model_fields["gateway_reconnect_seconds"].default
-    ):
-        fact(
-            _log,
-            "setting.no-effect",
-            level=logging.WARNING,
-            setting="GATEWAY_RECONNECT_SECONDS",
-            meaning="callers of a lost process are not re-connected yet; their conversation is finished",
-        )
 
 
 async def _warn_of_risks(store: CallStore) -> None:

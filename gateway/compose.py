@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,8 @@ from gateway.bridge.house import CallOptions, HangsUp, House
 from gateway.bridge.identity import Callers, Identity
 from gateway.bridge.opinion import GuardedTurnModel
 from gateway.bridge.phrases import Phrases, load_phrases
+from gateway.bridge.pulse import Pulse
+from gateway.bridge.reconcile import OurUser
 from gateway.bridge.recovery import LeftOvers
 from gateway.bridge.routes import DEFAULT, Announcements, Route, Routes
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
@@ -42,6 +44,7 @@ class Services:
     aftermath: Aftermath
     remote: HangsUp
     metrics: Metrics
+    pulse: Pulse
     token_seconds: float
     """Life of a media socket's token."""
 
@@ -79,8 +82,9 @@ def accounts(settings: Settings) -> tuple[AmigoOptions, ...]:
 def make_routes(settings: Settings, services: Services) -> Routes:
     """Raises ConfigError when a phrase cannot be used."""
     phrases = cache(load_phrases)
+    transfers = {route.number: route.transfer for route in settings.routes}
     routes = (
-        _route(name, one, overflow, services, phrases)
+        replace(_route(name, one, overflow, services, phrases), transfer=transfers.get(name))
         for name, one, overflow in answering(settings)
     )
     return Routes(routes, _announcements(settings))
@@ -97,6 +101,26 @@ def amigo_options(settings: Settings) -> AmigoOptions:
         cluster_name=settings.amigo_cluster_name,
         extra_query=settings.amigo_extra_query,
     )
+
+
+def our_users(
+    settings: Settings, clients: Mapping[AmigoOptions, AmigoClient]
+) -> tuple[OurUser, ...]:
+    """The users that calls are leased, whose conversations nobody else should hold."""
+    found = []
+    for _, own, _ in answering(settings):
+        users = (own.amigo_user_id, *own.amigo_user_pool)
+        found += [
+            OurUser(
+                clients[amigo_options(own)],
+                UserId(user),
+                own.amigo_service_id,
+                own.amigo_finish_foreign,
+            )
+            for user in users
+            if user
+        ]
+    return tuple(dict.fromkeys(found))
 
 
 def _route(
@@ -118,6 +142,7 @@ def _route(
         remote=services.remote,
         phrases=phrases(settings.playback.phrases_dir),
         metrics=services.metrics,
+        pulse=services.pulse,
         make_detector=detector_factory(settings),
         free_user=left_overs.free,
     )
@@ -171,6 +196,7 @@ def _call_options(settings: Settings, token_seconds: float) -> CallOptions:
     policy = Policy(
         token_seconds=token_seconds,
         max_call_seconds=settings.gateway_max_call_seconds,
+        reconnect_seconds=settings.gateway_reconnect_seconds,
         upload_after_ms=turns.upload_after_ms,
         patience=PatiencePolicy(
             end_silence_ms=turns.end_silence_ms,

@@ -4,6 +4,7 @@ GatewayError
 ├── ConfigError        a setting is wrong (ours to refuse at start)
 ├── OutOfTurn          the core was asked for an impossible move (our bug)
 ├── StoreError         the store cannot be reached or did not answer in time
+├── Fenced             another replica has this call by now; nothing was changed
 ├── AmigoError         the conversation API misbehaved or refused (a status of no class below)
 │   ├── AmigoUnreachable     no answer came: connection, time-out, cut stream
 │   ├── AmigoInvalid         never sent: a parameter breaks a documented limit
@@ -57,6 +58,17 @@ class OutOfTurn(GatewayError):  # noqa: N818 - reads as the sentence it is
 
 class StoreError(GatewayError):
     """The store could not be reached, or did not answer within the time allowed."""
+
+
+class Fenced(GatewayError):  # noqa: N818 - reads as the sentence it is
+    """Another replica has this call by now: nothing was changed, and trying again is no use."""
+
+    def __init__(self, call_sid: str) -> None:
+        super().__init__(call_sid)
+        self.call_sid = call_sid
+
+    def __str__(self) -> str:
+        return f"call {self.call_sid!r} is another replica's by now"
 
 
 class AmigoError(GatewayError):

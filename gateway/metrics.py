@@ -5,10 +5,7 @@ No label names a call: every series here lives as long as the process.
 
 from __future__ import annotations
 
-import asyncio
 import platform
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -43,9 +40,6 @@ _TURN_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3
 _REQUEST_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60)
 _SILENCE_BUCKETS: Final = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 20)
 _LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
-
-LAG_INTERVAL: Final = 0.25
-"""Seconds between two looks at the event loop."""
 
 
 class Metrics:
@@ -120,6 +114,10 @@ class Metrics:
             "orphans_finished", "Conversations finished for a replica that died"
         )
 
+        self.calls_taken_up_total = self._counter(
+            "calls_taken_up", "Live calls that went on here after another replica had them"
+        )
+
     def _process(self) -> None:
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop ran a timer", _LAG_BUCKETS
@@ -139,26 +137,6 @@ class Metrics:
     ) -> Histogram:
         name = f"voice_gateway_{name}"
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
-
-
-@asynccontextmanager
-async def watched_loop(metrics: Metrics, interval: float = LAG_INTERVAL) -> AsyncIterator[None]:
-    """Measure the running event loop's lag for the time of the context."""
-    task = asyncio.create_task(_watch(metrics, interval), name="event-loop-lag")
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _watch(metrics: Metrics, interval: float) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + interval
-        await asyncio.sleep(interval)
-        metrics.event_loop_lag_seconds.observe(max(0.0, loop.time() - due))
 
 
 def _own_version() -> str:

@@ -30,6 +30,8 @@ PHRASES = {
     "lost-answer": "Sorry, let me say that again.",
     "rate": "Please rate this call from one to five on your keypad.",
     "thanks": "Thank you. Goodbye.",
+    "reconnected": "Sorry, we were cut off. I am here again.",
+    "transfer": "One moment, I am connecting you.",
 }
 SPEECH_DBFS = -20.0
 """Level of the frames that hold speech; quieter ones do not count."""

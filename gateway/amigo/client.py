@@ -55,10 +55,14 @@ class AmigoClient(Archive, AroundConversations, Directory):
     """
 
     def __init__(
-        self, options: AmigoOptions, clock: Clock, observe: Observer = _unobserved
+        self,
+        options: AmigoOptions,
+        clock: Clock,
+        observe: Observer = _unobserved,
+        make_transport: Callable[[AmigoOptions, Clock, Observer], Transport] = Transport,
     ) -> None:
         self._requests = Requests(options)
-        self._transport = Transport(options, clock, observe)
+        self._transport = make_transport(options, clock, observe)
         self._tokens = Tokens(self._transport, self._requests, clock)
         self._choice = RevisionChoice(options.revision, self._described_revision)
         self._closing = AsyncExitStack()

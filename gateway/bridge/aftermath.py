@@ -18,7 +18,7 @@ from typing import Final, Protocol, Self, TypeVar
 from gateway.amigo.backoff import Backoff
 from gateway.amigo.models import Message
 from gateway.clock import Clock
-from gateway.errors import AmigoError, AmigoNotOffered, StoreError
+from gateway.errors import AmigoError, AmigoNotOffered, Fenced, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
 from gateway.store import CallStore, StoredCall
@@ -103,7 +103,7 @@ class Aftermath:
         try:
             async with self._slots:
                 await self._see_to(archive, call_sid, user, conversation)
-        except StoreError:
+        except (StoreError, Fenced):
             fact(_log, "aftermath.not-kept", level=logging.WARNING, call_sid=call_sid)
         except Exception as error:  # noqa: BLE001 - one record nobody can read must not end the others
             fact(_log, "aftermath.broken", level=logging.ERROR, exc=error, call_sid=call_sid)
@@ -182,6 +182,7 @@ class Aftermath:
         reason = record.get("end_reason")
         await self._store.save(
             call.call_sid,
+            replica=call.replica,
             record=record,
             status=call.status,
             end_reason=None if reason is None else str(reason),

@@ -64,9 +64,20 @@ class Refuse(Enum):
     ENDED = "ended"
     LOST = "lost"
     """The call was ours, but the process that held it is gone."""
+    SORRY = "sorry"
+    """We cannot speak to this caller: the carrier's own voice must."""
 
 
 Answer: TypeAlias = Connect | HandOver | Wait | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another replica has the call."""
+
+    address: str | None
+    """Where that replica is reached, `http://HOST:PORT`; None: it is dead, or tells nobody."""
+    replica: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +86,8 @@ class SwitchboardOptions:
 
     replica: str
     max_calls: int = 200
+    max_lag: float = 0.1
+    """Seconds the event loop may be late on average; beyond, new calls would harm live ones."""
     token_seconds: float = 60.0
 
 

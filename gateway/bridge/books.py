@@ -12,7 +12,7 @@ from gateway.bridge.house import House
 from gateway.call import commands as cmd
 from gateway.call.record import CallRecord
 from gateway.clock import iso
-from gateway.errors import StoreError
+from gateway.errors import Fenced, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import bind_conversation, fact
 from gateway.metrics import TURN_PARTS, Metrics
@@ -23,15 +23,23 @@ SAVE_PATIENCE: Final = 2.0
 """Seconds a new conversation's first line waits for the store; live calls go on without it."""
 
 
+FENCED_SECONDS: Final = 0.5
+"""For the bridge to find out whose a call is that the store says is not ours."""
+
+
 class Books:
     """Writes down what the core decides; a store that is down is tried until it is there."""
 
-    def __init__(self, record: CallRecord, house: House) -> None:
+    def __init__(self, record: CallRecord, house: House, fenced: Callable[[], None]) -> None:
         self._record = record
         self._house = house
+        self._fenced = fenced
+        """Told that the call is another replica's by now, and nothing of it ours to write."""
+        self.disowned = False
+        """The call is another replica's, for good."""
         self._epoch = house.clock.wall() - house.clock.now()
-        self.opened_wall = house.clock.wall()
-        """When the call began: no conversation of its own is older."""
+        self.opened_wall = self._epoch + record.started_at
+        """When the call began, here or at a replica before: no conversation of its own is older."""
         self._asked = asyncio.Event()
         self._unfinished = False
         """A conversation was created and is not finished yet."""
@@ -39,6 +47,11 @@ class Books:
     def as_json(self) -> dict[str, object]:
         """The record as it stands now."""
         return self._record.as_json(lambda at: iso(self._epoch + at))
+
+    def taken_up(self) -> None:
+        """The call comes from another replica, with its conversation where there is one."""
+        if self._record.conversation_id is not None:
+            self._open(ConversationId(self._record.conversation_id))
 
     def ask(self) -> None:
         """The record has changed: write it soon."""
@@ -55,12 +68,15 @@ class Books:
                 fact(_log, "store.save-failed", level=logging.WARNING)
                 await asyncio.sleep(1.0)
                 self._asked.set()
+            except Fenced:
+                self._report_fenced()
 
     async def _save(self) -> None:
         record = self._record
         conversation = record.conversation_id
         await self._house.store.save(
             CallSid(record.call_sid),
+            replica=record.replica,
             record=self.as_json(),
             status=record.status,
             end_reason=record.end_reason,
@@ -73,18 +89,22 @@ class Books:
         """The final record and the user's release; tried until the store takes them."""
         self._conversation_over()
         pause = 0.5
-        while True:
+        record = self._record
+        while not self.disowned:
             try:
                 await self._save()
-                await self._house.store.release_user(CallSid(self._record.call_sid))
+                await self._house.store.release_user(CallSid(record.call_sid), record.replica)
+            except Fenced:
+                # whoever has the call by now writes its end
+                fact(_log, "call.fenced", level=logging.WARNING, call_sid=record.call_sid)
+                return
             except StoreError:
                 fact(_log, "store.save-failed", level=logging.WARNING)
                 await asyncio.sleep(pause)
                 pause = min(30.0, pause * 2)
             else:
                 break
-        record = self._record
-        if record.conversation_id is not None:
+        if record.conversation_id is not None and not self.disowned:
             self._house.aftermath.take(
                 self._house.account,
                 CallSid(record.call_sid),
@@ -94,9 +114,7 @@ class Books:
 
     async def conversation_opened(self, conversation: ConversationId) -> None:
         """The debt is durable before anything else is made of the conversation."""
-        bind_conversation(conversation)
-        self._unfinished = True
-        self._house.metrics.conversations_open.inc()
+        self._open(conversation)
         try:
             async with asyncio.timeout(SAVE_PATIENCE):
                 await self._save()
@@ -104,6 +122,34 @@ class Books:
             # the saver tries again; the caller does not wait for a store that is down
             fact(_log, "store.late", level=logging.WARNING)
             self._asked.set()
+        except Fenced:
+            self._report_fenced()
+
+    def _open(self, conversation: ConversationId) -> None:
+        bind_conversation(conversation)
+        if not self._unfinished:
+            self._unfinished = True
+            self._house.metrics.conversations_open.inc()
+
+    def _report_fenced(self) -> None:
+        fact(_log, "call.fenced", level=logging.WARNING, call_sid=self._record.call_sid)
+        self._fenced()
+
+    async def ours(self) -> bool:
+        """Whether the call is still ours to act for, as far as can be known: written down in the same step.
+
+        A store that is away cannot tell, nor can another replica have taken the call there.
+        """
+        try:
+            async with asyncio.timeout(SAVE_PATIENCE):
+                await self._save()
+        except Fenced:
+            self._report_fenced()
+            return False
+        except (StoreError, TimeoutError):
+            fact(_log, "store.late", level=logging.WARNING)
+            self._asked.set()
+        return True
 
     def owe(self, settled: Callable[[str], None]) -> None:
         """Have the conversation finished; `settled` is told what became of it."""
@@ -124,6 +170,15 @@ class Books:
             self._conversation_over()
             settled(state)
 
+        self._house.finisher.follow(self._pay(debt, paid), debt.call_sid)
+
+    async def _pay(self, debt: Debt, paid: Callable[[str], None]) -> None:
+        """That it is being finished is durable first: from then on nobody else takes the call up."""
+        while not await self.ours():
+            # the bridge finds out whose it is: where it is kept after all, its debt is ours too
+            await asyncio.sleep(FENCED_SECONDS)
+            if self.disowned:
+                return
         self._house.finisher.take_on(debt, paid)
 
     def _conversation_over(self) -> None:

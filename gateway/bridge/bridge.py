@@ -28,12 +28,18 @@ from gateway.call.phases import Phase
 from gateway.call.record import CallRecord
 from gateway.call.session import CallSession
 from gateway.carriers import Wire
-from gateway.errors import CarrierError
-from gateway.ids import CallSid, StreamSid
+from gateway.errors import CarrierError, StoreError
+from gateway.ids import CallSid, ConversationId, StreamSid
 from gateway.log import bind_call, fact
 
 _log = logging.getLogger(__name__)
 
+OWNER_PATIENCE = 2.0
+"""Seconds the store may take to say whose call it is, after this process stood still."""
+HEARD_LATELY = 1.0
+"""A line that gave a sign of life so lately is alive: sound comes 50 times a second."""
+HELD_SECONDS = 0.1
+"""Between two looks of a timer that is due while it is not known whose the call is."""
 HANG_UP_PATIENCE = 2.0
 """Seconds the carrier's REST may take before the socket is closed, which ends the call as well."""
 
@@ -41,12 +47,16 @@ HANG_UP_PATIENCE = 2.0
 class Bridge:
     """The call between one caller and the agent."""
 
-    def __init__(self, record: CallRecord, agent: Agent, house: House) -> None:
+    def __init__(
+        self, record: CallRecord, agent: Agent, house: House, *, taken_up: bool = False
+    ) -> None:
+        """`taken_up`: the record is that of a call which another replica had."""
         self.record = record
+        self._taken_up = taken_up
         self.session = CallSession(record, house.options.policy)
         self._house = house
         self._clock = house.clock
-        self._books = Books(record, house)
+        self._books = Books(record, house, self._fenced)
         self._pending: deque[ev.Event] = deque()
         self._performing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -57,6 +67,8 @@ class Bridge:
         self.last_heard = 0.0
         """When the line last gave a sign of life."""
         self._failed = self._deaf = False
+        self._checking = False
+        """What happens is kept until it is known that the call is still ours."""
         self.sorry = False
         """We cannot speak on this line (its sound, or our voice, failed): the carrier's own voice must."""
         options = house.options
@@ -86,6 +98,8 @@ class Bridge:
             self._books.oddity,
             News(record.turns, wanted=options.tell_heard),
         )
+        if record.conversation_id is not None:
+            exchanges.conversation = ConversationId(record.conversation_id)
         self._turns = Turns(exchanges, self.ears.utterances, self._emit, self._child)
 
     # ------------------------------------------------------------ life
@@ -102,7 +116,12 @@ class Bridge:
                 self._child(self._speak(), "mouth"),
                 self._child(self._books.run(), "saver"),
             ]
-            self._perform(self.session.begin(self._clock.now()))
+            now = self._clock.now()
+            if self._taken_up:
+                self._books.taken_up()
+                self._perform(self.session.resume(now))
+            else:
+                self._perform(self.session.begin(now))
             await self._ended.wait()
             self._disarm()
             await self._books.close()
@@ -112,6 +131,11 @@ class Bridge:
         if self.tape is not None:
             await self._finish_tape(self.tape)
         fact(_log, "call.ended", end_reason=self.record.end_reason, turns=len(self.record.turns))
+
+    @property
+    def disowned(self) -> bool:
+        """Another replica has the call."""
+        return self.session.disowned
 
     @property
     def live(self) -> bool:
@@ -137,17 +161,65 @@ class Bridge:
             # not waited for: a dead line may take its time, the caller is on the new one
             self._child(previous.close(1000), "close replaced line")
         self.last_heard = self._clock.now()
+        self.ears.reopen()
         self.mouth.attach(line, wire)
         self._emit(ev.StreamOpened(stream_sid))
         return True
 
-    def lost(self, line: Line) -> None:
-        """A line is gone; one that was replaced before means nothing."""
+    def lost(self, line: Line, *, stopped: bool) -> None:
+        """A line is gone; one that was replaced before means nothing.
+
+        `stopped`: the carrier said so beforehand, which it does when the call is over. Else the
+        line broke, and the caller may be there still: the carrier will ask what is next.
+        """
         if line is not self._line:
             return
         self._line = None
-        self.over()
+        if stopped or self.sorry:
+            self.over()
+            self._deafen()
+        else:
+            self._line_lost()
+
+    @property
+    def unheard(self) -> bool:
+        """The call is over, and its caller, who may still be there, never had a stream of ours."""
+        record = self.record
+        return not self.live and record.answered_at is None and record.end_reason != "caller-hangup"
+
+    @property
+    def ringing(self) -> bool:
+        """The carrier has not opened a stream yet."""
+        return self.session.phase is Phase.RINGING
+
+    def stream_over(self) -> bool:
+        """The carrier asks what follows the stream, so that is gone; True: the call can go on, on a new one."""
+        if self.sorry or not self.live or self.session.phase in {Phase.RINGING, Phase.ENDING}:
+            # nobody was heard yet whom our own voice could speak to
+            self.sorry = self.sorry or self.session.phase is Phase.RINGING
+            self.over(stream_only=True)
+            return False
+        self.line_broke()
+        return True
+
+    def line_broke(self) -> None:
+        """The line is there, but dead: the caller may come back on another."""
+        line, self._line = self._line, None
+        if line is not None:
+            self._child(line.close(1000), "close dead line")
+            self._line_lost()
+
+    def _line_lost(self) -> None:
+        self._report_line()
+        self._emit(ev.LineLost())
         self._deafen()
+        if self.live:
+            self.ears.renew(self._house.make_detector())
+
+    @property
+    def on_the_line(self) -> bool:
+        """A stream of the caller's sound is attached."""
+        return self._line is not None
 
     def over(self, *, stream_only: bool = False) -> None:
         """The carrier says that the call, or just its stream, is over: by our own doing, or the caller's."""
@@ -157,6 +229,56 @@ class Bridge:
         else:
             unheard = self.session.phase is Phase.RINGING and (stream_only or self.sorry)
             self._emit(ev.CallerGone("no-media" if unheard else "caller-hangup"))
+
+    # ------------------------------------------------------------ whose call it is
+
+    def _fenced(self) -> None:
+        """The store says that another replica has the call."""
+        if self._tasks is None or self.session.disowned:
+            return
+        if self._failed:
+            self._ended.set()
+        elif not self._checking:
+            self.check_owner()
+
+    def check_owner(self) -> None:
+        """Others may have taken the call up: nothing is decided before that is known."""
+        if self._tasks is not None and not self._checking:
+            self._checking = True
+            self._child(self._check_owner(), "whose call")
+
+    async def _check_owner(self) -> None:
+        try:
+            async with asyncio.timeout(OWNER_PATIENCE):
+                await self._settle_whose()
+        except (StoreError, TimeoutError):
+            # a store that is away cannot tell, nor can anybody have taken the call there
+            fact(_log, "call.owner-unknown", level=logging.WARNING, call_sid=self.record.call_sid)
+            self._books.ask()
+        finally:
+            self._checking = False
+            self._go_on()
+
+    async def _claimed_back(self, sid: CallSid) -> bool:
+        mine = self.record.replica
+        claimed = await self._house.store.claim(sid, mine, self._clock.wall())
+        return claimed is not None and claimed.replica == mine
+
+    async def _settle_whose(self) -> None:
+        """A line of ours that is alive settles it, where nobody has opened another stream for the caller."""
+        sid, mine = CallSid(self.record.call_sid), self.record.replica
+        call = await self._house.store.get(sid)
+        if call is None or call.replica == mine:
+            return
+        heard = self._line is not None and not self.line_silent(self._clock.now(), HEARD_LATELY)
+        same_stream = call.record.get("stream_sid") == self.record.stream_sid
+        if heard and same_stream and await self._claimed_back(sid):
+            fact(_log, "call.kept", call_sid=sid)
+            self._books.ask()
+            return
+        fact(_log, "call.taken-over", level=logging.WARNING, call_sid=sid, by=call.replica)
+        # before anything else that happened meanwhile
+        self._pending.appendleft(ev.TakenOver())
 
     def now(self) -> float:
         return self._clock.now()
@@ -198,7 +320,11 @@ class Bridge:
         if self._failed:
             return
         self._pending.append(event)
-        if self._performing:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Handle what has happened, unless that is under way, or must wait until the call is known to be ours."""
+        if self._performing or self._checking or self._house.pulse.stalled:
             return
         self._performing = True
         try:
@@ -230,6 +356,9 @@ class Bridge:
 
     def _wake(self) -> None:
         self._armed = None
+        if self._checking or self._house.pulse.stalled:
+            self._timer = asyncio.get_running_loop().call_later(HELD_SECONDS, self._wake)
+            return
         self._performing = True
         try:
             self._perform(self.session.wake(self._clock.now()))
@@ -238,14 +367,14 @@ class Bridge:
             self._abort()
         finally:
             self._performing = False
-        if self._pending:
-            self._emit(self._pending.popleft())
+        self._go_on()
 
     def _perform(self, commands: list[cmd.Command]) -> None:
         for command in commands:
             self._do(command)
         self._arm()
         if self.session.phase is Phase.ENDED:
+            self._books.disowned = self.session.disowned
             self._ended.set()
 
     def _arm(self) -> None:
@@ -283,6 +412,10 @@ class Bridge:
                 self._child(self._hang_up(), "hang-up")
             case cmd.CloseLine():
                 self._close_line()
+            case cmd.ReleaseLine():
+                self._report_line()
+                self._close_line()
+                self._emit(ev.LineClosed())
             case cmd.FinishConversation():
                 self._books.owe(lambda state: self._emit(ev.ConversationSettled(state)))
             case cmd.FreeUser():

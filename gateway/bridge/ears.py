@@ -59,6 +59,7 @@ class Ears:
         self._pre_roll_samples = pre_roll_ms * SAMPLE_RATE // 1000
         self._max_bytes = max_utterance_ms * SAMPLE_RATE // 1000 * 2
         self._rest = b""
+        self._patience_ms: int | None = None
         self._samples = 0
         self._next = 0
         self._expected_ms: int | None = None
@@ -84,6 +85,7 @@ class Ears:
 
     def set_patience(self, ms: int) -> None:
         """End turns after this much silence from now on."""
+        self._patience_ms = ms
         self._detector.set_patience(ms)
 
     def drop(self, utterance: int) -> None:
@@ -96,6 +98,22 @@ class Ears:
         """Tell what is known of the line."""
         line = self._detector.line
         self._emit(ev.LineMeasured(line.noise_floor_dbfs, line.echo_return_db, line.echo_delay_ms))
+
+    def reopen(self) -> None:
+        """Another stream begins: its time has nothing to do with the last one's."""
+        self._clock = SampleClock()
+        self._expected_ms = None
+        self._rest = b""
+
+    def renew(self, detector: Detector) -> None:
+        """The line was lost, perhaps in the middle of a word: what comes next is not its end."""
+        self.close()
+        self._detector = detector
+        self._samples = self.frames = 0
+        if self._patience_ms is not None:
+            detector.set_patience(self._patience_ms)
+        self._pre_roll.clear()
+        self.reopen()
 
     def close(self) -> None:
         """The stream is over: readers of an open utterance must not wait for more."""

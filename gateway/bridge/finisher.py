@@ -109,8 +109,10 @@ class Finisher:
 
     async def wait_paid(self, seconds: float) -> bool:
         """Wait until nothing is owed, at most so long; True when nothing is."""
-        if self._open:
-            await asyncio.wait(set(self._open), timeout=seconds)
+        until = self._clock.now() + seconds
+        # what is paid may leave a record to be written, which is a task of its own
+        while self._open and (left := until - self._clock.now()) > 0:
+            await asyncio.wait(set(self._open), timeout=left)
         return not self._open
 
     async def _pay(self, debt: Debt, settled: Callable[[str], None]) -> None:

@@ -11,6 +11,7 @@ from gateway.bridge.aftermath import Aftermath, Archive
 from gateway.bridge.ears import Detector
 from gateway.bridge.finisher import Finisher, Payer
 from gateway.bridge.phrases import Phrases
+from gateway.bridge.pulse import Pulse
 from gateway.bridge.turn import VoiceFormat
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
@@ -45,6 +46,14 @@ class HangsUp(Protocol):
     async def hang_up(self, call_sid: CallSid) -> None: ...
 
 
+class Probe(Protocol):
+    """A way to other replicas that leads past the store."""
+
+    async def alive(self, address: str, replica: str) -> bool:
+        """Whether the process that answers there is this very replica."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
     """What the calls of one route share; all but options, account and left-overs is the process's."""
@@ -58,6 +67,7 @@ class House:
     remote: HangsUp
     phrases: Phrases
     metrics: Metrics
+    pulse: Pulse
     make_detector: Callable[[], Detector]
     free_user: Callable[[CallRecord, float | None], Awaitable[tuple[bool, bool]]]
     """Look for a left-over conversation of this user; conversations made since that wall time are

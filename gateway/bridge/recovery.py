@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Debt, Finisher, created_since
-from gateway.bridge.house import Account
+from gateway.bridge.house import Account, Probe
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
+from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
-from gateway.errors import AmigoError, StoreError
-from gateway.ids import ConversationId, UserId
+from gateway.errors import AmigoError, Fenced, StoreError
+from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
-from gateway.store import CallStore, StoredCall
+from gateway.store import HEARTBEAT_TTL, CallStore, StoredCall, proven_dead
 
 _log = logging.getLogger(__name__)
 
+BUSY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+"""Before a left-over is tried to be finished again that the API says is busy."""
 BEAT_SECONDS: Final = 4.0
 """Between heartbeats of this replica; a third of the time after which it counts as dead."""
 
@@ -48,6 +53,12 @@ class Recovery:
         clock: Clock,
         metrics: Metrics,
         replica: str,
+        *,
+        waiting: WaitingRoom,
+        holds: Callable[[str], bool],
+        probe: Probe,
+        reconnect_seconds: float,
+        address: str = "",
     ) -> None:
         self._store = store
         self._routes = routes
@@ -56,6 +67,19 @@ class Recovery:
         self._clock = clock
         self._metrics = metrics
         self._replica = replica
+        self._waiting = waiting
+        self._probe = probe
+        self._holds = holds
+        """Whether this process carries the call, or is settling it."""
+        self._caring: set[str] = set()
+        """Calls whose caller is waited for, or whose debt is being paid."""
+        self._strays: set[str] = set()
+        """Calls that were ours in the store and nowhere else when last looked."""
+        self._reconnect_seconds = reconnect_seconds
+        self._address = address
+        """Where other replicas reach this one."""
+        self._in_touch: float | None = None
+        """Since when the store has answered without a break; None: it does not."""
         self._told: set[str] = set()
         """Organizations of stored calls that no route leads to; said once each."""
 
@@ -64,28 +88,145 @@ class Recovery:
         while True:
             try:
                 now = self._clock.wall()
-                await self._store.heartbeat(self._replica, now)
+                await self.beat(now)
                 await self.sweep(now)
             except StoreError:
+                self._in_touch = None
                 fact(_log, "store.heartbeat-failed", level=logging.WARNING)
             except Exception as error:  # noqa: BLE001 - one record nobody can read must not stop the rest
                 fact(_log, "recovery.failed", level=logging.ERROR, exc=error)
             await asyncio.sleep(BEAT_SECONDS)
 
+    async def beat(self, now: float) -> None:
+        """Tell the others that this replica lives."""
+        await self._store.heartbeat(self._replica, now, self._address)
+        if self._in_touch is None:
+            self._in_touch = self._clock.now()
+
+    async def _surely_dead(self, replica: str) -> bool:
+        """Where the store was away nobody could beat: silence proves nothing until all had their chance.
+
+        One that merely cannot reach the store answers us itself, and has its callers on the line.
+        """
+        if proven_dead(replica):
+            return True
+        since = self._in_touch
+        if since is None or self._clock.now() - since < HEARTBEAT_TTL:
+            return False
+        address = await self._store.address_of(replica, None)
+        return not (address and await self._probe.alive(address, replica))
+
     async def sweep(self, now: float) -> int:
         """Take over every orphaned call and have its conversation finished; returns how many."""
         taken = 0
-        for call in await self._store.orphans(now, self._replica):
+        orphans = await self._store.orphans(now, self._replica)
+        dead = {name for name in {one.replica for one in orphans} if await self._surely_dead(name)}
+        for call in orphans:
+            if call.replica not in dead:
+                continue
             route = self._routes.owner(call)
             if route is None:
                 self._cannot_pay(call)
                 continue
-            user = await self._user(call)
-            if await self._store.adopt(call.call_sid, call.replica, self._replica, now):
+            if call.call_sid in self._caring:
+                continue
+            # before it is ours: the carrier may ask for it in the same moment
+            seat = self._waiting.open(call.call_sid)
+            try:
+                user = await self._user(call)
+                adopted = await self._store.adopt(call.call_sid, call.replica, self._replica, now)
+            except BaseException:
+                self._waiting.close(call.call_sid)
+                raise
+            if adopted:
                 taken += 1
                 fact(_log, "orphan.adopted", call_sid=call.call_sid, state=call.conversation_state)
-                self._settle(call, user, route.house.account)
+                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
+            else:
+                self._waiting.close(call.call_sid)
+        await self._find_strays()
         return taken
+
+    async def _find_strays(self) -> None:
+        """Care for calls that are ours in the store and nowhere else, two looks in a row.
+
+        A claim whose answer was lost on its way leaves one behind.
+        """
+        strays = [
+            call
+            for call in await self._store.owned(self._replica)
+            if not self._holds(call.call_sid) and call.call_sid not in self._caring
+        ]
+        for call in strays:
+            route = self._routes.owner(call)
+            if call.call_sid in self._strays and route is not None:
+                fact(_log, "orphan.stray", call_sid=call.call_sid)
+                seat = self._waiting.open(call.call_sid)
+                try:
+                    user = await self._user(call)
+                except BaseException:
+                    self._waiting.close(call.call_sid)
+                    raise
+                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
+        self._strays = {call.call_sid for call in strays}
+
+    def _begin(self, care: Coroutine[None, None, None], call_sid: CallSid) -> None:
+        self._caring.add(call_sid)
+        self._finisher.follow(care, call_sid)
+
+    async def _care(
+        self, call: StoredCall, seat: Seat, user: UserId | None, account: Account
+    ) -> None:
+        """Wait for the caller where one may be on the line; else the call is lost, its debt is not."""
+        lost = call.ended
+        try:
+            if not lost:
+                outcome = await self._waiting.wait(seat, self._reconnect_seconds)
+                lost = outcome is not Outcome.TAKEN and await self._lose(call, outcome)
+            if not lost:
+                fact(_log, "orphan.taken-up", call_sid=call.call_sid)
+                return
+        finally:
+            self._waiting.close(call.call_sid)
+            if not lost:
+                self._caring.discard(call.call_sid)
+        self._settle(call, user, account)
+
+    async def _lose(self, call: StoredCall, outcome: Outcome) -> bool:
+        """Write that the call is over, so that nobody takes it up any more; False: somebody has."""
+        record = dict(call.record)
+        gone = outcome is Outcome.GONE
+        record["end_reason"] = record.get("end_reason") or "replica-lost"
+        record["ended_at"] = iso(self._clock.wall())
+        record["status"] = "ending"
+        record["conversation_state"] = "finishing"
+        record["replica"] = self._replica
+        events = record.get("events")
+        lost = {"at": record["ended_at"], "type": "replica-lost", "caller_gone": gone}
+        record["events"] = [*(events if isinstance(events, list) else ()), lost]
+        while True:
+            try:
+                await self._write(call, record, "finishing")
+            except Fenced:
+                return False
+            except StoreError:
+                await asyncio.sleep(1.0)
+            else:
+                call.record.clear()
+                call.record.update(record)
+                return True
+
+    async def _write(self, call: StoredCall, record: dict[str, object], state: str) -> None:
+        await self._store.save(
+            call.call_sid,
+            replica=self._replica,
+            record=record,
+            status=str(record["status"]),
+            end_reason=str(record["end_reason"]),
+            conversation_id=call.conversation_id,
+            conversation_state=state,
+            ended=True,
+        )
 
     def _settle(self, call: StoredCall, user: UserId | None, account: Account) -> None:
         if user is None:  # none was made for the caller: nothing can have been begun
@@ -123,31 +264,30 @@ class Recovery:
         lost = not call.ended
         record["conversation_state"] = state
         record["replica"] = self._replica
-        if lost:
-            record["end_reason"] = record.get("end_reason") or "replica-lost"
-            record["ended_at"] = iso(self._clock.wall())
         record["status"] = "failed" if lost or state == "finish-failed" else "completed"
-        while True:
-            try:
-                await self._store.save(
-                    call.call_sid,
-                    record=record,
-                    status=str(record["status"]),
-                    end_reason=str(record["end_reason"]),
-                    conversation_id=call.conversation_id,
-                    conversation_state=state,
-                    ended=True,
-                )
-                await self._store.release_user(call.call_sid)
-            except StoreError:
-                await asyncio.sleep(1.0)
-            else:
-                break
+        try:
+            await self._close_for_good(call, record, state)
+        except Fenced:
+            return  # this process stood still, and another has paid
+        finally:
+            self._caring.discard(call.call_sid)
         if state in {"finished", "auto-finished"}:
             self._metrics.orphans_finished_total.inc()
         fact(_log, "orphan.closed", call_sid=call.call_sid, state=state)
         if call.conversation_id is not None and over is not None:
             self._aftermath.take(over.account, call.call_sid, over.user, call.conversation_id)
+
+    async def _close_for_good(
+        self, call: StoredCall, record: dict[str, object], state: str
+    ) -> None:
+        while True:
+            try:
+                await self._write(call, record, state)
+                await self._store.release_user(call.call_sid, self._replica)
+            except StoreError:
+                await asyncio.sleep(1.0)
+            else:
+                return
 
 
 class LeftOvers:
@@ -176,7 +316,7 @@ class LeftOvers:
             for conversation in found:
                 made_by_us = since is not None and created_since(conversation, since)
                 if made_by_us or await self._ours(conversation.id):
-                    await self._client.finish(user, conversation.id)
+                    await self._finish(user, conversation.id)
                     freed = True
                 else:
                     held = True
@@ -185,6 +325,18 @@ class LeftOvers:
             # a conversation that cannot be finished now is still in the way
             return freed, True
         return freed and not held, held
+
+    async def _finish(self, user: UserId, conversation: ConversationId) -> None:
+        """Finish it, also where a dead process's interaction with it takes its time to end."""
+        for pause in (*BUSY_PAUSES, None):
+            try:
+                await self._client.finish(user, conversation)
+            except AmigoError as error:
+                if error.status != HTTPStatus.CONFLICT or pause is None:
+                    raise
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _ours(self, conversation: ConversationId) -> bool:
         try:

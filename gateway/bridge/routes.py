@@ -47,6 +47,8 @@ class Route:
     announcements: Announcements
     overflow: str | None = None
     """Who gets a call that we cannot take: a number in E.164, or a `sip:` address."""
+    transfer: str | None = None
+    """Who gets a call that is handed over; spelled like `overflow`."""
     wait_seconds: float = 0.0
     """How long a caller may wait for a free user."""
 
@@ -56,6 +58,8 @@ class Route:
         if callers is None or not is_caller(leased):
             record.user_id = leased
             return self.make_agent(leased)
+        if record.conversation_id is not None and record.user_id:
+            return self.make_agent(UserId(record.user_id))  # taken up: the user was found before
 
         def found(user: UserId) -> None:
             record.user_id = user

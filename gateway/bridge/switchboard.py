@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
+from enum import Enum
 from types import TracebackType
 from typing import Final, Self
 
+from gateway.bridge import orders
 from gateway.bridge.answers import (
     Answer,
     Connect,
+    Elsewhere,
     HandOver,
     Incoming,
     Refuse,
@@ -22,10 +25,15 @@ from gateway.bridge.answers import (
     new_record,
 )
 from gateway.bridge.bridge import Bridge
+from gateway.bridge.house import Probe
 from gateway.bridge.lately import Lately
+from gateway.bridge.neighbours import MAX_RECONNECTS, Neighbours, Unanswered
+from gateway.bridge.orders import Orders
+from gateway.bridge.pulse import Pulse
 from gateway.bridge.refusals import Refusals
 from gateway.bridge.routes import Announcements, Route, Routes
 from gateway.bridge.tickets import Ticket, Tickets, token_digest
+from gateway.bridge.waiting import WaitingRoom
 from gateway.call import events as ev
 from gateway.call.phases import Phase
 from gateway.call.record import CallRecord
@@ -34,7 +42,7 @@ from gateway.errors import StoreError
 from gateway.ids import CallSid, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
-from gateway.store import Admitted, CallStore, Known, NoUserFree
+from gateway.store import Admitted, CallStore, Known, NoUserFree, Order, StoredCall
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +58,10 @@ WAIT_STEP: Final = 3
 """Seconds after which a caller who waits for a free user is looked after again."""
 WAIT_WORDS: Final = 18.0
 """Seconds between two phrases to such a caller."""
+ASK_AGAIN_SECONDS: Final = 20.0
+"""How long the carrier is told to ask again, while the store does not say whose the call is."""
+MAX_OFFERS: Final = 2
+"""Times the carrier is offered a stream that it cannot open."""
 CLOSING_SECONDS: Final = 12.0
 """After the drain time: for the closing phrase, the hang-up and the finish of every call."""
 
@@ -65,7 +77,17 @@ class Switchboard:
         clock: Clock,
         metrics: Metrics,
         make_document: Callable[[str], str],
+        *,
+        pulse: Pulse,
+        waiting: WaitingRoom,
+        probe: Probe,
     ) -> None:
+        self._pulse = pulse
+        self._waiting = waiting
+        self._neighbours = Neighbours(
+            store, routes, clock, metrics, waiting, probe, options.replica
+        )
+        self._orders = Orders(store, options.replica, self.obey)
         self._routes = routes
         self._options = options
         self._store = store
@@ -79,6 +101,8 @@ class Switchboard:
         self._gone = Lately[None](MAX_APOLOGIES)
         self._holding = Lately[tuple[Incoming, Route]](MAX_APOLOGIES)
         """Callers who hold the line for a free user."""
+        self._handed = Lately[str](MAX_APOLOGIES)
+        """Whom the callers of transferred calls are to be connected with."""
         self._sorry = Lately[None](MAX_APOLOGIES)
         """Calls whose callers we could not speak to, in order."""
         self._refusals = Refusals(store, clock, options.replica)
@@ -89,7 +113,11 @@ class Switchboard:
 
     async def __aenter__(self) -> Self:
         self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
-        self._watch = self._tasks.create_task(self._watch_lines(), name="watch lines")
+        self._own = [
+            self._tasks.create_task(self._watch_lines(), name="watch lines"),
+            self._tasks.create_task(self._orders.run(), name="orders"),
+            self._tasks.create_task(self._pulse.run(self._woken), name="pulse"),
+        ]
         return self
 
     async def __aexit__(
@@ -98,7 +126,8 @@ class Switchboard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._watch.cancel()
+        for task in self._own:
+            task.cancel()
         await self._closing.aclose()
 
     # ------------------------------------------------------------ the carrier's question
@@ -111,6 +140,11 @@ class Switchboard:
     @property
     def full(self) -> bool:
         return self.active + self._admitting >= self._options.max_calls
+
+    @property
+    def overloaded(self) -> bool:
+        """The event loop is so late that one more call could be heard by those who talk."""
+        return self._pulse.lag > self._options.max_lag
 
     async def answer(self, incoming: Incoming) -> Answer:
         """What the carrier should do with this call. The same CallSid never makes two of anything."""
@@ -139,15 +173,21 @@ class Switchboard:
         if incoming.call_sid in self._gone:
             return Refuse.ENDED
         route = self._routes.find(incoming.called)
-        if route is None or self.draining or self.full or self._tasks is None:
+        why = self._why(route)
+        if why is not None or route is None or self._tasks is None:
             known = await self._known(incoming.call_sid)
-            return known or self._refused(incoming, route, self._why(route))
+            return known or self._refused(incoming, route, why or "draining")
         return await self._admit(incoming, route, self._tasks)
 
-    def _why(self, route: Route | None) -> str:
+    def _why(self, route: Route | None) -> str | None:
+        """Why no new call can be taken; None: it can."""
         if route is None:
             return "no-route"
-        return "draining" if self.draining else "capacity"
+        if self.draining:
+            return "draining"
+        if self.full:
+            return "capacity"
+        return "overload" if self.overloaded else None
 
     async def _answer_again(self, bridge: Bridge) -> Answer:
         """The carrier asks again about a call that we hold."""
@@ -157,6 +197,11 @@ class Switchboard:
         ticket = self._tickets.unused(sid)
         if ticket is not None:
             return Connect(ticket.document)
+        return await self._new_stream(bridge)
+
+    async def _new_stream(self, bridge: Bridge) -> Connect:
+        """The carrier is to open a (nother) stream for this call."""
+        sid = bridge.record.call_sid
         ticket = self._tickets.new()
         self._tickets.keep(sid, ticket)
         await self._soon(self._store_renewed(CallSid(sid), ticket), "renew token")
@@ -172,7 +217,45 @@ class Switchboard:
             return None
         if call is None or call.turned_away:
             return None
-        return Refuse.ENDED if call.ended else Refuse.LOST
+        return await self._of_another(call)
+
+    async def _of_another(self, call: StoredCall) -> Answer:
+        """The carrier asks again about a call that another replica took."""
+        if call.ended:
+            return Refuse.ENDED
+        try:
+            return await self._stream_of_another(call)
+        except Unanswered:
+            return Refuse.LOST
+
+    async def _stream_of_another(self, call: StoredCall) -> Answer:
+        if not await self._neighbours.lives(call):
+            return await self.take_up(call.call_sid)
+        wall = self._clock.wall()
+        if not call.token_used and wall < call.token_expires:
+            return Connect(call.answer)
+        ticket = self._tickets.new()
+        expires = wall + self._options.token_seconds
+        if not await self._neighbours.renew(call.call_sid, ticket.digest, expires, ticket.document):
+            return Refuse.ENDED
+        await self._neighbours.order(call.call_sid, orders.TOKEN)
+        return Connect(ticket.document)
+
+    async def take_up(self, call_sid: CallSid) -> Answer:
+        """The call's process is gone, its caller is not: the call goes on here."""
+        try:
+            bridge = await self._taken_up(call_sid)
+        except Unanswered:
+            return Refuse.LOST
+        return Refuse.LOST if bridge is None else await self._new_stream(bridge)
+
+    async def _taken_up(self, call_sid: CallSid) -> Bridge | None:
+        if self._tasks is None:
+            return None
+        bridge = await self._neighbours.take_up(call_sid)
+        if bridge is not None:
+            self._begin(bridge, None, self._tasks)
+        return bridge
 
     async def _admit(self, incoming: Incoming, route: Route, tasks: asyncio.TaskGroup) -> Answer:
         ticket = self._tickets.new()
@@ -191,7 +274,7 @@ class Switchboard:
             self._admitting -= 1
         match outcome:
             case Known():
-                return Refuse.ENDED if outcome.call.ended else Refuse.LOST
+                return await self._of_another(outcome.call)
             case NoUserFree():
                 if not new.candidates:
                     return self._refused(incoming, route, "withheld")
@@ -221,10 +304,11 @@ class Switchboard:
     def _bridge(self, record: CallRecord, route: Route, leased: UserId) -> Bridge:
         return Bridge(record, route.agent(record, leased), route.house)
 
-    def _begin(self, bridge: Bridge, ticket: Ticket, tasks: asyncio.TaskGroup) -> None:
+    def _begin(self, bridge: Bridge, ticket: Ticket | None, tasks: asyncio.TaskGroup) -> None:
         record = bridge.record
         self._calls[record.call_sid] = bridge
-        self._tickets.keep(record.call_sid, ticket)
+        if ticket is not None:
+            self._tickets.keep(record.call_sid, ticket)
         task = tasks.create_task(self._hold(bridge), name=f"call {record.call_sid}")
         self._held[record.call_sid] = task
 
@@ -239,13 +323,17 @@ class Switchboard:
             record.end_reason = record.end_reason or "api-error"
         finally:
             metrics.calls_active.dec()
-            metrics.calls_total.labels(
-                direction=record.direction, end_reason=record.end_reason or "api-error"
-            ).inc()
-            self._calls.pop(record.call_sid, None)
-            if bridge.sorry:
-                # for the carrier's next question, which may come after the call is settled
+            if not bridge.disowned:
+                metrics.calls_total.labels(
+                    direction=record.direction, end_reason=record.end_reason or "api-error"
+                ).inc()
+            if self._calls.get(record.call_sid) is bridge:
+                del self._calls[record.call_sid]
+            # for the carrier's next question, which may come after the call is settled
+            if bridge.sorry or bridge.unheard:
                 self._sorry.keep(record.call_sid, None)
+            elif record.transfer_to is not None and record.end_reason == "transfer":
+                self._handed.keep(record.call_sid, record.transfer_to)
             self._held.pop(record.call_sid, None)
             self._tickets.drop(record.call_sid)
 
@@ -273,14 +361,40 @@ class Switchboard:
         bridge = None if sid is None else self._calls.get(sid)
         return bridge if bridge is not None and bridge.live else None
 
-    async def spend(self, token: str) -> Bridge | None:
-        """Use the token, once; None when another stream was quicker.
+    async def place_of(self, token: str) -> Bridge | Elsewhere | None:
+        """Whose call this token opens a stream for; None: the token opens nothing. It is not spent yet."""
+        bridge = self.ticket_holder(token)
+        if bridge is not None:
+            return bridge
+        if self._tickets.void(token):
+            return None
+        try:
+            call = await self._neighbours.by_token(token)
+            if call is None:
+                return None
+            bridge = self._calls.get(call.call_sid)
+            if bridge is not None:  # the carrier got the token elsewhere
+                return bridge if bridge.live else None
+            return Elsewhere(await self._neighbours.address(call), call.replica)
+        except Unanswered:
+            return None  # the carrier asks what is next
 
-        This process knows at once; a late store learns of it while the stream goes on.
+    async def spend(self, token: str) -> Bridge | None:
+        """Use the token, once; None when another stream was quicker, or the call is over.
+
+        This process knows its own at once; a late store learns of it while the stream goes on. A call
+        of another replica goes on here from now on.
         """
         bridge = self.ticket_holder(token)
         if bridge is None:
-            return None
+            try:
+                call = await self._neighbours.spend(token)
+                if call is None:
+                    return None
+                bridge = self._calls.get(call.call_sid) or await self._taken_up(call.call_sid)
+            except Unanswered:
+                return None
+            return bridge if bridge is not None and bridge.live else None
         self._tickets.spend(bridge.record.call_sid)
         await self._soon(self._store_spent(token), "spend token")
         return bridge
@@ -308,23 +422,129 @@ class Switchboard:
         """The call of this process, live or settling."""
         return self._calls.get(call_sid)
 
-    def owes_apology(self, call_sid: str) -> bool:
-        """We could not speak to this caller; the carrier's own voice must."""
-        bridge = self._calls.get(call_sid)
-        return call_sid in self._sorry or (bridge is not None and bridge.sorry)
+    def holds(self, call_sid: str) -> bool:
+        """Whether the call is this process's: live, settling, or on its way in."""
+        return call_sid in self._calls or call_sid in self._answering
 
-    def over(self, call_sid: str) -> None:
+    async def after_stream(
+        self, call_sid: CallSid, *, gone: bool, asked_since: float | None = None
+    ) -> Answer | Elsewhere:
+        """The stream is over: what is next? `gone`: so is the call, nobody listens any more.
+
+        Where the store does not say whose the call is, the carrier is to ask again; `asked_since` is
+        the wall time since which it does.
+        """
+        try:
+            return await self._next(call_sid, gone=gone)
+        except Unanswered:
+            return self.ask_again(asked_since)
+
+    def ask_again(self, asked_since: float | None) -> Answer:
+        """Have the carrier ask once more in a second, but not for ever."""
+        now = self._clock.wall()
+        since = now if asked_since is None else min(asked_since, now)
+        return Refuse.LOST if now - since > ASK_AGAIN_SECONDS else Wait(since, 1, speak=False)
+
+    async def _next(self, call_sid: CallSid, *, gone: bool) -> Answer | Elsewhere:
+        bridge = self._calls.get(call_sid)
+        if gone:
+            await self.over(call_sid)
+            return Refuse.ENDED
+        if bridge is not None:
+            return await self._after_ours(bridge)
+        if call_sid in self._sorry:
+            return Refuse.SORRY
+        target = self._handed.pop(call_sid)
+        if target is not None:
+            return HandOver(target)
+        call = await self._neighbours.call(call_sid)
+        if call is None or call.turned_away:
+            return Refuse.ENDED
+        if call.ended:
+            return _next_of_ended(call)
+        return Elsewhere(await self._neighbours.address(call), call.replica)
+
+    async def _after_ours(self, bridge: Bridge) -> Answer:
+        record = bridge.record
+        ticket = self._tickets.unused(record.call_sid)
+        if bridge.ringing and ticket is not None and ticket.offers < MAX_OFFERS:
+            # nothing of it arrived here: the way was broken, or the replica it reached was
+            ticket.offers += 1
+            bridge.feed(ev.TokenRenewed())
+            return Connect(ticket.document)
+        if bridge.stream_over():
+            if record.reconnects < MAX_RECONNECTS:
+                return await self._new_stream(bridge)
+            fact(_log, "call.reconnected-too-often", call_sid=record.call_sid)
+            bridge.over()
+            route = self._routes.find(record.called)
+            if route is not None and route.overflow:
+                return HandOver(route.overflow)
+            return Refuse.SORRY
+        if record.transfer_to is not None and record.end_reason == "transfer":
+            return HandOver(record.transfer_to)
+        return Refuse.SORRY if bridge.sorry or bridge.unheard else Refuse.ENDED
+
+    async def over(self, call_sid: CallSid) -> None:
         """The carrier says that this call has ended, whether or not it ever was one of ours."""
+        if not self._over_here(call_sid):
+            with suppress(Unanswered):  # whoever has the call sees its stream end
+                await self._neighbours.order(call_sid, orders.OVER)
+
+    def _over_here(self, call_sid: str) -> bool:
+        """False: another replica may have the call."""
         bridge = self._calls.get(call_sid)
         if bridge is not None:
             bridge.over()
-            return
+            return True
+        if self._waiting.gone(call_sid):
+            return True
         holding = self._holding.pop(call_sid)
         if holding is not None:
             fact(_log, "call.gave-up", call_sid=call_sid)
             self._refusals.keep(self._tasks, *holding, "gave-up", None)
         # one that was turned away must not be let in by a question that is late
         self._gone.keep(call_sid, None)
+        return holding is not None
+
+    async def ask(self, call_sid: CallSid, kind: str, **body: object) -> Asked:
+        """An operator wants something of a live call, wherever it is."""
+        bridge = self._calls.get(call_sid)
+        if bridge is not None:
+            if not bridge.live:
+                return Asked.OVER
+            self.obey(Order(call_sid=call_sid, kind=kind, body=body))
+            return Asked.TAKEN
+        call = await self._store.get(call_sid)
+        if call is None:
+            return Asked.UNKNOWN
+        ordered = not call.ended and await self._store.order(
+            Order(call_sid=call_sid, kind=kind, body=body), self._clock.wall()
+        )
+        return Asked.TAKEN if ordered else Asked.OVER
+
+    def obey(self, order: Order) -> None:
+        """Do what was ordered of a call of this process."""
+        bridge = self._calls.get(order.call_sid)
+        if bridge is None or order.kind == orders.OVER:
+            if order.kind in {orders.OVER, orders.HANG_UP}:
+                self._over_here(order.call_sid)
+            return
+        match order.kind:
+            case orders.HANG_UP:
+                bridge.feed(ev.EndRequested("operator"))
+            case orders.TRANSFER:
+                bridge.feed(ev.TransferRequested(str(order.body["to"])))
+            case orders.TOKEN:
+                self._tickets.drop(order.call_sid)
+                bridge.feed(ev.TokenRenewed())
+            case _:
+                fact(_log, "order.unknown", level=logging.WARNING, kind=order.kind)
+
+    def transfer_target(self, record: Mapping[str, object]) -> str | None:
+        """Whom callers of this call's number are handed to, where an operator names nobody."""
+        route = self._routes.find(str(record.get("to")))
+        return None if route is None else route.transfer
 
     def live_record(self, call_sid: str) -> dict[str, object] | None:
         """The record of a call of this process, fresher than the store's."""
@@ -343,7 +563,12 @@ class Switchboard:
                     fact(
                         _log, "line.silent", level=logging.WARNING, call_sid=bridge.record.call_sid
                     )
-                    bridge.feed(ev.CallerGone())
+                    bridge.line_broke()
+
+    def _woken(self) -> None:
+        """This process stood still: whose our calls are is asked before anything is decided."""
+        for bridge in list(self._calls.values()):
+            bridge.check_owner()
 
     async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
         """Take no more calls; let live ones end by themselves, then end them politely.
@@ -385,6 +610,24 @@ class Switchboard:
                 )
         for task in list(self._held.values()):
             task.cancel()
+
+
+class Asked(Enum):
+    """What became of an operator's wish."""
+
+    TAKEN = "taken"
+    OVER = "over"
+    UNKNOWN = "unknown"
+
+
+def _next_of_ended(call: StoredCall) -> Answer:
+    """A call that has ended at another replica: its record says what its caller still waits for."""
+    target, reason = call.record.get("transfer_to"), call.record.get("end_reason")
+    if reason == "transfer" and isinstance(target, str):
+        return HandOver(target)
+    if call.record.get("answered_at") is None and reason != "caller-hangup":
+        return Refuse.SORRY
+    return Refuse.LOST if reason == "replica-lost" else Refuse.ENDED
 
 
 async def _reported(work: Coroutine[None, None, None], name: str) -> None:

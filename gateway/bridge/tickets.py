@@ -19,6 +19,8 @@ class Ticket:
     expires: float
     """Monotonic."""
     used: bool = False
+    offers: int = 1
+    """How often the carrier was offered the stream it opens."""
 
 
 class Tickets:
@@ -62,6 +64,10 @@ class Tickets:
         # looked up by digest: how long that takes says nothing about a token
         call_sid = self._by_digest.get(token_digest(token))
         return call_sid if call_sid is not None and self.unused(call_sid) is not None else None
+
+    def void(self, token: str) -> bool:
+        """The token is one of ours, and opens nothing any more."""
+        return token_digest(token) in self._by_digest and self.holder(token) is None
 
     def spend(self, call_sid: str) -> None:
         """The token was used: it opens nothing a second time."""

@@ -18,7 +18,7 @@ from gateway.call.events import (
 )
 from gateway.call.exchange import Conversation, Turn
 from gateway.call.keying import Keying
-from gateway.call.phases import LIVE, Phase
+from gateway.call.phases import LIVE, UNHEARD, Phase
 from gateway.call.retry import Again, Verdict, after_create, after_interact
 from gateway.call.timers import Timer
 from gateway.call.voice import Kind
@@ -125,7 +125,7 @@ class Answering(Keying):
     def _answered(self, turn: Turn, now: float) -> None:
         """The exchange is complete; the reply may still be playing."""
         self.timers.stop(Timer.STALL)
-        if not turn.audible and self.phase is not Phase.RINGING:
+        if not turn.audible and self.phase not in UNHEARD:
             self._reply_over(turn, now)
 
     def _reply_over(self, turn: Turn, now: float) -> None:
@@ -306,7 +306,9 @@ class Answering(Keying):
             return
         turn = None if item.turn is None else self.exchange.find(item.turn)
         if item.kind is Kind.REPLY and turn is not None and turn.completed:
-            self._reply_over(turn, now)
+            turn.heard = True
+            if self.phase not in UNHEARD:
+                self._reply_over(turn, now)
         elif self.phase is Phase.LISTENING:
             self._after_prompt(now)
         else:

@@ -23,6 +23,8 @@ class Phrase(Enum):
     LOST_ANSWER = "lost-answer"
     RATE = "rate"
     THANKS = "thanks"
+    RECONNECTED = "reconnected"
+    TRANSFER = "transfer"
     COMFORT = "comfort"
     """Not words: the soft sound that says the line is alive."""
 
@@ -169,6 +171,11 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseLine:
+    """Close the media socket only: the carrier asks what is next. Answer with `LineClosed`."""
+
+
+@dataclass(frozen=True, slots=True)
 class CloseLine:
     """Close the media socket: the caller is no longer there."""
 
@@ -219,6 +226,7 @@ Command = (
     | ResumeSpeech
     | ClearSpeech
     | HangUp
+    | ReleaseLine
     | CloseLine
     | Save
     | CountBargeIn

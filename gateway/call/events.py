@@ -29,9 +29,14 @@ class TokenRenewed:
 
 @dataclass(frozen=True, slots=True)
 class CallerGone:
-    """The caller hung up, or the line is lost: `stop`, socket loss, final status callback."""
+    """The caller hung up: `stop`, final status callback, or a lost line that nobody comes back on."""
 
     reason: str = "caller-hangup"
+
+
+@dataclass(frozen=True, slots=True)
+class LineLost:
+    """The media socket is gone without a word; the caller may still be there and come back with a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +287,19 @@ class EndRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferRequested:
+    """The caller is to be connected with somebody else."""
+
+    target: str
+    """A number in E.164, or a `sip:` address."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """Another replica has the call by now: nothing of it is ours to say, to save or to finish."""
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """A part of the shell failed unexpectedly; the caller must not hear dead air for it."""
 
@@ -290,6 +308,7 @@ Event = (
     StreamOpened
     | TokenRenewed
     | CallerGone
+    | LineLost
     | LineClosed
     | DigitPressed
     | SpeechStarted
@@ -315,5 +334,7 @@ Event = (
     | PlaybackDrained
     | PlaybackCleared
     | EndRequested
+    | TransferRequested
+    | TakenOver
     | Broken
 )

@@ -53,6 +53,8 @@ class Turn:
     sealed: bool = False
     connected: bool = False
     completed: bool = False
+    reset: bool = False
+    """Its upload was cut in mid-sentence: the API stored nothing of it."""
     ends: bool = False
     """The agent ended the conversation with this turn."""
     audible: bool = False
@@ -246,7 +248,8 @@ class Exchange:
     def drained(self, turn: Turn, failure: Failure | None) -> None:
         """The unwanted reply's connection has ended."""
         self.draining = None
-        stored = turn.completed or (failure is not None and failure.kind is FailureKind.CLOSED)
+        closed = failure is not None and failure.kind is FailureKind.CLOSED
+        stored = turn.completed or (closed and not turn.reset)
         if failure is not None and not stored and failure.status != 400 and not turn.is_greeting:
             self._reclaim(turn)
         else:
@@ -257,6 +260,22 @@ class Exchange:
         turn = self.connected
         if turn is not None:
             self._out.append(CloseTurn(turn.index))
+
+    def cut_short(self, utterance: int) -> None:
+        """This utterance will never be complete: half of it must not become a turn, what came before it may."""
+        if utterance in self.waiting:
+            self.waiting.remove(utterance)
+        turn = self.current
+        if turn is not None and utterance in turn.utterances and not turn.sealed:
+            turn.utterances.remove(utterance)
+            turn.sealed = turn.reset = True
+            self.current = None
+            if turn.connected:
+                self.draining = turn
+                self._out.append(CloseTurn(turn.index))
+            else:
+                self._reclaim(turn)
+        self.waiting_sealed = True
 
     def drop_waiting(self) -> None:
         for utterance in self.waiting:

@@ -12,12 +12,13 @@ from gateway.call.commands import (
     DropUtterance,
     HangUp,
     Phrase,
+    ReleaseLine,
     Save,
     SetPatience,
 )
 from gateway.call.exchange import Conversation, Exchange, Turn
 from gateway.call.patience import Patience
-from gateway.call.phases import AGENTS_TURN, NEXT, Phase
+from gateway.call.phases import AGENTS_TURN, LIVE, NEXT, UNHEARD, Phase
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
 from gateway.call.timers import Timer, Timers
@@ -25,6 +26,8 @@ from gateway.call.voice import Item, Voice
 from gateway.errors import OutOfTurn
 
 RATINGS = frozenset("12345")
+TRANSFER = "transfer"
+"""The end reason of a call that goes on with somebody else."""
 
 
 @dataclass(slots=True)
@@ -93,6 +96,8 @@ class Life:
         self._comforted = False
         self._patience_until = 0.0
         self._dirty = False
+        self.disowned = False
+        """Another replica has the call: the record is not ours to write any more, nor the debt to pay."""
 
     @property
     def deadline(self) -> float | None:
@@ -112,11 +117,16 @@ class Life:
         if phase is Phase.ENDED:
             self.timers.stop_all()
             self.exchange.count_rest()
-        elif phase is Phase.SETTLING:
+        elif phase is Phase.SETTLING and not self.disowned:
             self.record.ended_at = now
-        self.record.status = self._status()
+        if not self.disowned:
+            self.record.status = self._status()
 
     def _status(self) -> str:
+        if self.phase is Phase.AWAY:
+            return "ringing"
+        if self.phase is Phase.ENDING and self._transferring:
+            return "transferring"
         if self.phase is Phase.SETTLING:
             return "ending"
         if self.phase is not Phase.ENDED:
@@ -126,6 +136,11 @@ class Life:
             or self.record.conversation_state == "finish-failed"
         )
         return "failed" if failed else "completed"
+
+    @property
+    def _transferring(self) -> bool:
+        """The caller is being handed over: the carrier asks us whom to, once its stream is closed."""
+        return self.record.end_reason == TRANSFER
 
     def _listen(self, now: float) -> None:
         """The caller's turn. Someone already speaking, or who just answered, has the floor at once."""
@@ -199,11 +214,12 @@ class Life:
         return self.voice.phrase(phrase, first=first)
 
     def _end(self, reason: str, phrase: Phrase, now: float) -> None:
-        """Say a last phrase, then hang up. Before the caller can hear, the fate is kept for then."""
-        if self.phase is Phase.RINGING:
+        """Say a last phrase, then hang up. While the caller cannot hear, the fate is kept for then."""
+        if self.phase in UNHEARD:
             if self._fate is None:
                 self._fate = (reason, phrase)
-                self.record.end_reason = reason
+                if reason != TRANSFER:  # one for which nobody was there is none
+                    self.record.end_reason = self.record.end_reason or reason
             return
         if self.phase in {Phase.ENDING, Phase.SETTLING, Phase.ENDED}:
             return
@@ -213,7 +229,7 @@ class Life:
 
     def _end_with(self, turn: Turn, now: float) -> None:
         """The agent has ended the conversation: its last words are heard to the end, then we hang up."""
-        if self.phase in {Phase.ENDING, Phase.SETTLING, Phase.ENDED, Phase.RINGING}:
+        if self.phase not in LIVE:
             return
         self._close_talk("agent-ended", now)
         self._asking = Asking.WANTED if self.policy.rating else Asking.UNWANTED
@@ -266,7 +282,7 @@ class Life:
     def _hang_up(self, now: float) -> None:
         if not self._hanging_up:
             self._hanging_up = True
-            self._out.append(HangUp())
+            self._out.append(ReleaseLine() if self._transferring else HangUp())
             self.timers.start(Timer.ENDING, now + self.policy.hang_up_seconds)
 
     def _settle(self, now: float) -> None:

@@ -1,7 +1,8 @@
 """The phases of a call and the moves between them: everything else is a bug.
 
-The value of a phase is the `status` of the call record, except that an ended call is `completed`
-or `failed`. `docs/phases.md` draws this table; a test compares the two.
+The value of a phase is the `status` of the call record, except that a call whose caller is away is
+`ringing`, one that ends with a transfer `transferring`, one that settles `ending`, and an ended one
+`completed` or `failed`. `docs/how-it-works.md` draws this table; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Phase(Enum):
     """The caller has finished; the agent's first sound is awaited."""
     SPEAKING = "speaking"
     """The agent's reply is playing."""
+    AWAY = "away"
+    """The line is lost; the caller may come back with a new one."""
     ENDING = "ending"
     """Last words, ours or the agent's, then we hang up."""
     SETTLING = "settling"
@@ -35,7 +38,7 @@ class Phase(Enum):
 
 
 _TALK = {Phase.LISTENING, Phase.UPLOADING, Phase.THINKING, Phase.SPEAKING}
-_OUT = {Phase.ENDING, Phase.SETTLING}
+_OUT = {Phase.AWAY, Phase.ENDING, Phase.SETTLING}
 
 NEXT: Final[Mapping[Phase, frozenset[Phase]]] = {
     Phase.RINGING: frozenset({Phase.GREETING, Phase.SETTLING}),
@@ -44,6 +47,7 @@ NEXT: Final[Mapping[Phase, frozenset[Phase]]] = {
     Phase.UPLOADING: frozenset({Phase.LISTENING, Phase.THINKING, Phase.SPEAKING} | _OUT),
     Phase.THINKING: frozenset({Phase.LISTENING, Phase.UPLOADING, Phase.SPEAKING} | _OUT),
     Phase.SPEAKING: frozenset({Phase.LISTENING, Phase.UPLOADING, Phase.THINKING} | _OUT),
+    Phase.AWAY: frozenset({Phase.GREETING, Phase.LISTENING, Phase.THINKING, Phase.SETTLING}),
     Phase.ENDING: frozenset({Phase.SETTLING}),
     Phase.SETTLING: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
@@ -54,3 +58,6 @@ LIVE: Final = frozenset({Phase.GREETING} | _TALK)
 
 AGENTS_TURN: Final = frozenset({Phase.GREETING, Phase.THINKING, Phase.SPEAKING})
 """Phases in which silence is ours to fill."""
+
+UNHEARD: Final = frozenset({Phase.RINGING, Phase.AWAY})
+"""Phases in which there is no line yet, or none any more, and one may come."""

@@ -14,6 +14,8 @@ class Policy:
     token_seconds: float = 60.0
     """How long the carrier may take to open the media stream."""
     max_call_seconds: float = 3600.0
+    reconnect_seconds: float = 10.0
+    """How long a caller whose line was lost is waited for."""
 
     upload_after_ms: int = 240
     """Accepted speech after which an utterance is worth sending."""

@@ -93,6 +93,13 @@ class TurnRecord:
     told: bool = False
     """The agent knows how much of the reply was heard."""
     retries: int = 0
+    restored_ms: dict[str, int] | None = None
+    """The ledger of a turn that a process held before this one: its times are not on our clock."""
+
+    @property
+    def timings_ms(self) -> dict[str, int]:
+        """The parts of the caller's wait, in ms; see `TurnTimes.ledger`."""
+        return self.times.ledger() if self.restored_ms is None else dict(self.restored_ms)
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -106,7 +113,7 @@ class TurnRecord:
             "heard_text": self.heard_text,
             "interrupted": self.interrupted,
             "retries": self.retries,
-            "timings_ms": self.times.ledger(),
+            "timings_ms": self.timings_ms,
         }
 
 
@@ -131,6 +138,10 @@ class CallRecord:
     answered_at: float | None = None
     ended_at: float | None = None
     conversation_state: str = "none"
+    transfer_to: str | None = None
+    """Whom the caller is, or is to be, connected with: a number or a `sip:` address."""
+    reconnects: int = 0
+    """How often the caller came back after the line, or the process that held the call, was lost."""
     line: dict[str, object] | None = None
     """What was measured on the caller's line: noise floor, echo."""
     rating: int | None = None
@@ -166,6 +177,8 @@ class CallRecord:
             "ended_at": None if self.ended_at is None else iso(self.ended_at),
             "conversation_state": self.conversation_state,
             "replica": self.replica,
+            "transfer_to": self.transfer_to,
+            "reconnects": self.reconnects,
             "line": self.line,
             # How it was sent follows once the call is settled, like the transcript.
             "rating": None

@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import assert_never
 
 from gateway.call import events as ev
-from gateway.call.answering import Answering
 from gateway.call.commands import Command, Phrase
+from gateway.call.connecting import Connecting
 from gateway.call.exchange import Conversation
-from gateway.call.phases import LIVE, Phase
+from gateway.call.phases import LIVE, UNHEARD, Phase
 from gateway.call.timers import Timer
 
 
-class CallSession(Answering):
+class CallSession(Connecting):
     """One call from the carrier's question to the settled debt."""
 
     def begin(self, now: float) -> list[Command]:
@@ -28,6 +28,15 @@ class CallSession(Answering):
         self.record.note(now, "answered")
         self.exchange.open()
         self._dirty = True
+        return self._flush()
+
+    def resume(self, now: float) -> list[Command]:
+        """In place of `begin`: the record is that of a call whose process was lost, taken up here.
+
+        Its caller is waited for, and hears a short phrase; a conversation that exists goes on, one that
+        may not exist yet is created. A call that was ending ends, with a last word.
+        """
+        self._take_up(now)
         return self._flush()
 
     def handle(self, event: ev.Event, now: float) -> list[Command]:
@@ -62,7 +71,13 @@ class CallSession(Answering):
                 self._utterance_full(event, now)
             case ev.DigitPressed():
                 self._digit(event.digit, now)
-            case ev.StreamOpened() | ev.TokenRenewed() | ev.CallerGone() | ev.LineClosed():
+            case (
+                ev.StreamOpened()
+                | ev.TokenRenewed()
+                | ev.CallerGone()
+                | ev.LineLost()
+                | ev.LineClosed()
+            ):
                 self._line(event, now)
             case ev.PlaybackBegan():
                 self._playback_began(event, now)
@@ -74,6 +89,10 @@ class CallSession(Answering):
                 self._playback_done(event, now)
             case ev.EndRequested():
                 self._end_requested(event.reason, now)
+            case ev.TransferRequested():
+                self._transfer(event.target, now)
+            case ev.TakenOver():
+                self._disown(now)
             case ev.Broken():
                 self._broken(now)
             case _:
@@ -117,46 +136,6 @@ class CallSession(Answering):
             case _:
                 assert_never(event)
 
-    def _line(
-        self, event: ev.StreamOpened | ev.TokenRenewed | ev.CallerGone | ev.LineClosed, now: float
-    ) -> None:
-        match event:
-            case ev.StreamOpened():
-                self._stream_opened(event, now)
-            case ev.TokenRenewed():
-                if self.phase is Phase.RINGING:
-                    self.timers.start(Timer.NO_MEDIA, now + self.policy.token_seconds)
-            case ev.CallerGone():
-                self.record.end_reason = self.record.end_reason or event.reason
-                self._settle(now)
-            case ev.LineClosed():
-                self.record.end_reason = self.record.end_reason or "agent-ended"
-                self._settle(now)
-
-    def _stream_opened(self, event: ev.StreamOpened, now: float) -> None:
-        self.record.stream_sid = event.stream_sid
-        self._dirty = True
-        if self.phase is not Phase.RINGING:
-            self._stream_replaced()
-            return
-        self.timers.stop(Timer.NO_MEDIA)
-        self.record.answered_at = now
-        self._enter(Phase.GREETING, now)
-        if self._fate is not None:
-            self._end(*self._fate, now)
-            return
-        turn = self.exchange.current
-        if turn is None:
-            self._listen(now)
-            return
-        times = turn.record.times
-        times.began = times.last = times.declared = times.body_sent = times.understood = now
-        self._await_agent(now, turn)
-        if turn.audible:
-            self._speak(turn, now)
-        elif turn.completed and not turn.connected:
-            self._reply_over(turn, now)
-
     def _line_measured(self, event: ev.LineMeasured) -> None:
         measured: dict[str, object] = {
             "noise_floor_dbfs": event.noise_floor_dbfs,
@@ -166,21 +145,11 @@ class CallSession(Answering):
         self._dirty = self._dirty or measured != self.record.line
         self.record.line = measured
 
-    def _stream_replaced(self) -> None:
-        """A new stream of the same call: what the old one still held is gone, the reply goes on from there."""
-        if self.phase not in LIVE or not self.voice.queue:
-            return
-        turn = self.exchange.current
-        self.voice.clear()
-        if turn is not None and turn.item is not None:
-            turn.item = self.voice.reply(turn.index).id
-
     # ------------------------------------------------------------ endings
 
     def _end_requested(self, reason: str, now: float) -> None:
-        if self.phase is Phase.RINGING:
-            self.record.end_reason = reason
-            self._settle(now)
+        if self.phase in UNHEARD:
+            self._gone(reason, now)
         elif reason == "operator" and self.phase in LIVE:
             self._close_talk(reason, now)
             self.voice.clear()
@@ -223,8 +192,9 @@ class CallSession(Answering):
     def _due(self, timer: Timer, now: float) -> None:
         match timer:
             case Timer.NO_MEDIA:
-                self.record.end_reason = self.record.end_reason or "no-media"
-                self._settle(now)
+                self._nobody_came(now)
+            case Timer.AWAY:
+                self._gone("caller-hangup", now)
             case Timer.MAX_CALL:
                 self._end("max-duration", Phrase.TIME_UP, now)
             case Timer.SILENCE:

@@ -10,6 +10,7 @@ class Timer(Enum):
 
     NO_MEDIA = "no-media"
     MAX_CALL = "max-call"
+    AWAY = "away"
     SILENCE = "silence"
     DEAD_AIR = "dead-air"
     FILLER = "filler"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-HELP: Final = "list and show calls from the store"
+HELP: Final = "list and show calls from the store; hang up or transfer a live one"
 Record = Mapping[str, Any]
 """A call record as interface.md section 4 has it; Any: it is read back from JSON."""
 
@@ -29,6 +29,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("call_sid", nargs="?", help="show this call; without it, list the latest")
     parser.add_argument("--limit", type=_count, default=20, help="calls to list (default 20)")
     parser.add_argument("--cursor", help="go on where an earlier list ended")
+    orders = parser.add_mutually_exclusive_group()
+    orders.add_argument("--hang-up", action="store_true", help="end this live call")
+    orders.add_argument(
+        "--transfer",
+        type=_target,
+        metavar="TO",
+        help="hand this live call over: +15550001111 or sip:desk@host",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -38,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
     from gateway.settings import load_settings
 
     url = load_settings(config=args.config).gateway_store_url
+    if args.hang_up or args.transfer:
+        if not args.call_sid:
+            print("which call? give its CallSid", file=sys.stderr)
+            return 2
+        return asyncio.run(_order(url, args.call_sid, args.transfer))
     if args.call_sid:
         return asyncio.run(_show(url, args.call_sid, as_json=args.json))
     return asyncio.run(_list(url, args.limit, args.cursor, as_json=args.json))
@@ -60,6 +73,26 @@ async def _show(url: str, call_sid: str, *, as_json: bool) -> int:
         else "\n".join(map(printable, describe(call.record)))
     )
     return 0
+
+
+async def _order(url: str, call_sid: str, transfer: str | None) -> int:
+    """Leave the order with the store: whichever process has the call takes it within a second."""
+    from gateway.bridge import orders
+    from gateway.clock import SystemClock
+    from gateway.ids import CallSid
+    from gateway.store import Order, open_store
+
+    kind, body = (orders.TRANSFER, {"to": transfer}) if transfer else (orders.HANG_UP, {})
+    clock = SystemClock()
+    async with open_store(url, clock, must_exist=True) as store:
+        order = Order(call_sid=CallSid(call_sid), kind=kind, body=body)
+        if await store.order(order, clock.wall()):
+            print("ordered")
+            return 0
+        known = await store.get(CallSid(call_sid))
+    problem = "no call {!r} in the store" if known is None else "call {!r} is over"
+    print(problem.format(call_sid), file=sys.stderr)
+    return 1
 
 
 async def _list(url: str, limit: int, cursor: str | None, *, as_json: bool) -> int:
@@ -128,6 +161,15 @@ def _describe_turn(turn: Record) -> Iterator[str]:
 
 def _text(value: object) -> str:
     return "-" if value in (None, "") else str(value)
+
+
+def _target(text: str) -> str:
+    from gateway.targets import checked_target
+
+    try:
+        return checked_target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
 
 
 def _count(text: str) -> int:

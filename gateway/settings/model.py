@@ -27,6 +27,7 @@ from gateway.settings.values import (
     Port,
     PublicAddress,
     Query,
+    ReplicaAddress,
     Seconds,
     Secret,
     Secrets,
@@ -230,6 +231,15 @@ class Settings(_Table):
     gateway_max_calls: Count = Field(
         200, ge=1, le=100_000, description="calls at once; more get busy"
     )
+    gateway_max_lag_ms: Milliseconds = Field(
+        100,
+        ge=10,
+        le=5000,
+        description="event loop this late, on average over two seconds: new calls get busy",
+    )
+    gateway_replica_url: ReplicaAddress = Field(
+        "", description="how other replicas reach this one, http://HOST:PORT; unset: found out"
+    )
     gateway_max_call_seconds: Seconds = Field(3600.0, ge=1, le=86_400, description="longest call")
     gateway_drain_seconds: Seconds = Field(
         600.0, ge=0, le=86_400, description="after SIGTERM, how long live calls may go on"
@@ -274,8 +284,13 @@ class Settings(_Table):
         10.0,
         ge=0,
         le=600,
-        description="how long an orphaned conversation waits for its caller; "
-        "no effect yet, callers are not re-connected",
+        description="how long a call whose line or process was lost waits for its caller",
+    )
+    gateway_reconcile_seconds: Seconds = Field(
+        0.0,
+        ge=0,
+        le=86_400,
+        description="how often the API's list of our users' unfinished conversations is looked through; 0: never",
     )
     gateway_rating: bool = Field(
         default=False, description="ask for a rating by keypad when the agent has ended the call"
@@ -331,7 +346,7 @@ class Route(_Table):
     overflow: Target | None = None
     """Who gets a call that cannot be taken."""
     transfer: Target | None = None
-    """Who gets a call that the agent hands over; kept for a later version."""
+    """Who gets a call that an operator hands over without saying to whom."""
 
 
 Settings.model_rebuild()

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator
 from audio.vad import model_installed
 from gateway.call.commands import Phrase
 from gateway.store import store_place
+from gateway.targets import checked_target
 
 LONGEST_SPOKEN: Final = 4096
 """Characters in one text that Twilio speaks."""
@@ -72,6 +73,13 @@ def _public_address(value: str) -> str:
     return address
 
 
+def _replica_address(value: str) -> str:
+    """Where a process is reached by the others; empty: found out."""
+    if value and urlsplit(_web_address(value)).path not in {"", "/"}:
+        raise ValueError("must not have a path; expected http://HOST:PORT")
+    return value.rstrip("/")
+
+
 def _token(value: str) -> str:
     """One word that goes into a URL path or a header line."""
     if any(character.isspace() or not character.isprintable() for character in value):
@@ -96,13 +104,6 @@ def _service_id(value: str) -> str:
 def _account_sid(value: str) -> str:
     if not re.fullmatch("AC[0-9A-Za-z]+", value):
         raise ValueError("is not an account SID; it begins with AC and has letters and digits only")
-    return value
-
-
-def _target(value: str) -> str:
-    """Whom a call can be handed to."""
-    if not re.fullmatch(r"\+[1-9]\d{6,14}|sips?:[^\s@<>\"']+@[^\s@<>\"']+", value):
-        raise ValueError("is neither a number like +15550001111 nor an address like sip:desk@host")
     return value
 
 
@@ -209,6 +210,7 @@ Count = Annotated[int, BeforeValidator(_number_not_truth)]
 Number = Annotated[float, BeforeValidator(_number_not_truth), BeforeValidator(_finite)]
 Seconds = Number
 Word = Annotated[str, AfterValidator(_token)]
+ReplicaAddress = Annotated[str, AfterValidator(_replica_address)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 _SecretText = Annotated[str, AfterValidator(_secret)]
 # The mark stands outermost: inside of a union pydantic would not show it with the field.
@@ -219,7 +221,7 @@ Secrets = Annotated[
     BeforeValidator(_comma_list),
     Mark.SECRET,
 ]
-Target = Annotated[str, AfterValidator(_target)]
+Target = Annotated[str, AfterValidator(checked_target)]
 Spoken = Annotated[str, AfterValidator(_spoken)]
 Language = Annotated[str, AfterValidator(_language)]
 PublicAddress = Annotated[str, AfterValidator(_public_address)]

@@ -1,4 +1,4 @@
-"""What survives a crash: calls, leases of users, heartbeats of replicas."""
+"""What survives a crash: calls and their owners, orders, leases of users, heartbeats of replicas."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from gateway.errors import StoreError
 from gateway.store.place import RedisPlace, store_path, store_place
 from gateway.store.port import (
     HEARTBEAT_TTL,
+    MAX_ORDERS,
+    ORDER_SECONDS,
     SETTLED_STATES,
     Admitted,
     CallStore,
     Known,
     NewCall,
     NoUserFree,
+    Order,
     Risk,
     StoredCall,
 )
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEARTBEAT_TTL",
+    "MAX_ORDERS",
+    "ORDER_SECONDS",
     "SETTLED_STATES",
     "Admitted",
     "CallStore",
     "Known",
     "NewCall",
     "NoUserFree",
+    "Order",
     "RedisPlace",
     "Risk",
     "StoredCall",

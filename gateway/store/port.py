@@ -20,6 +20,11 @@ HEARTBEAT_TTL: Final = 12.0
 SETTLED_STATES: Final = ("none", "finished", "auto-finished")
 """Conversation states that owe the API nothing; an ended call in one of them is settled."""
 
+ORDER_SECONDS: Final = 3600.0
+"""Age at which an order nobody has taken is dropped."""
+MAX_ORDERS: Final = 1000
+"""Orders that may wait in one store; beyond, new ones are refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCall:
@@ -93,6 +98,16 @@ class NoUserFree:
     """Every candidate is leased to an unsettled call; nothing was stored."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A message to whichever replica owns a call."""
+
+    call_sid: CallSid
+    kind: str
+    body: Mapping[str, object]
+    """Values JSON knows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Risk:
     """Something that could cost calls although every change is taken."""
@@ -102,8 +117,10 @@ class Risk:
 
 
 class CallStore(Protocol):
-    """Calls, leases of users, replicas' heartbeats and a few remembered facts.
+    """Calls and who owns them, orders to owners, leases of users, heartbeats, a few remembered facts.
 
+    A call is owned by one replica at a time: the one that admitted, adopted or claimed it last. Who
+    lost a call learns of it by `Fenced` at the next change; what was asked before the loss counts.
     Every method raises `StoreError` when the store cannot be reached or refuses. Where a caller is
     cancelled (a time-out) before the change began, it does not happen; a cancelled `admit` leaves
     nothing behind in any case.
@@ -122,8 +139,11 @@ class CallStore(Protocol):
 
     async def renew_token(
         self, call_sid: CallSid, digest: str, expires: float, answer: str
-    ) -> None:
-        """Give the call a new, unused token and the answer that carries it."""
+    ) -> bool:
+        """Give the call a new, unused token and the answer that carries it; any replica may.
+
+        False where the call has ended: nothing was changed. `StoreError` where there is no such call.
+        """
         ...
 
     async def use_token(self, digest: str, now: float) -> StoredCall | None:
@@ -138,6 +158,7 @@ class CallStore(Protocol):
         self,
         call_sid: CallSid,
         *,
+        replica: str,
         record: Mapping[str, object],
         status: str,
         end_reason: str | None,
@@ -145,11 +166,18 @@ class CallStore(Protocol):
         conversation_state: str,
         ended: bool,
     ) -> None:
-        """Replace the call's record (taken as it is now) and its indexed facts."""
+        """Replace the call's record (taken as it is now) and its indexed facts, for its owner `replica`.
+
+        `Fenced`: the call is another replica's. `StoreError` where there is no such call.
+        """
         ...
 
-    async def release_user(self, call_sid: CallSid) -> None:
-        """End the call's lease; no effect where it has none, or the user is leased to another by now."""
+    async def release_user(self, call_sid: CallSid, replica: str) -> None:
+        """End the lease of a call of `replica`.
+
+        No effect where it has none, the user is leased to another call, or the call is another
+        replica's by now.
+        """
         ...
 
     async def user_of(self, organization: str, caller: str) -> UserId | None:
@@ -164,18 +192,60 @@ class CallStore(Protocol):
         """Drop this user of the caller, who is gone from the API; another kept by now stays."""
         ...
 
-    async def heartbeat(self, replica: str, now: float) -> None:
-        """Say that this replica is alive."""
+    async def heartbeat(self, replica: str, now: float, address: str | None = None) -> None:
+        """Say that this replica is alive and, where `address` is given, where others reach it."""
+        ...
+
+    async def address_of(self, replica: str, now: float | None) -> str | None:
+        """Return where this replica is reached; None where it is dead or never said.
+
+        `now=None`: where it was reached when it last said, dead or not.
+        """
         ...
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
-        """List unsettled calls, oldest first, whose replica is dead and is not `replica`."""
+        """List unsettled calls, oldest first, whose replica is dead and is not `replica`.
+
+        A replica that never beat is dead.
+        """
+        ...
+
+    async def owned(self, replica: str) -> list[StoredCall]:
+        """List unsettled calls, oldest first, that are this replica's.
+
+        One it does not hold was lost on its way: a claim whose answer never came.
+        """
         ...
 
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:
         """Take over a call of a dead replica; False when another was quicker or it lives again."""
+        ...
+
+    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
+        """Make `to_replica` the owner of a call that has not ended, whoever has it, dead or alive.
+
+        Returns the call as it now stands; None where it is unknown or has ended. Its own call is
+        returned to its owner. The record's `replica` may lag; that of the call returned is
+        `to_replica`, unless another claimed it while a lost answer was asked for again.
+        """
+        ...
+
+    async def order(self, order: Order, now: float) -> bool:
+        """Keep a message for the call's owner; False where the call is unknown or has ended.
+
+        It dies with its call, and after `ORDER_SECONDS`. `StoreError` also where `MAX_ORDERS` wait.
+        """
+        ...
+
+    async def take_orders(self, replica: str, wait: float) -> list[Order]:
+        """Return the orders to calls that are this replica's now, in the order they were given.
+
+        Waits up to `wait` seconds for the first one. Each is handed out once: one that was not
+        taken before its call changed hands goes to the new owner, one whose taker was cancelled is
+        handed out by its next look. One taker per replica at a time.
+        """
         ...
 
     async def live_holder(self, conversation_id: ConversationId, now: float) -> StoredCall | None:

@@ -1,4 +1,5 @@
--- The Redis store: every operation is one run of this script, which nothing interrupts.
+-- The Redis store: every operation is one run of this script, which nothing interrupts. It goes on in
+-- `redis_replicas.lua` and ends with `redis_run.lua`.
 --
 -- KEYS[1] is the schema key, `{prefix}:schema`. All other keys are made from it and bear the same
 -- hash tag, so they live in one slot. ARGV[1] is the operation, ARGV[2] the server time after which
@@ -14,8 +15,13 @@ local unsettled = root .. 'unsettled' -- the same, of calls that owe or hold som
 local replicas = root .. 'replicas' -- replica -> last heartbeat
 local tokens = root .. 'tokens' -- digest of a media token -> call
 local facts = root .. 'facts'
+local addresses = root .. 'addresses' -- replica -> where others reach it
+local orders = root .. 'orders' -- orders that are kept, by number
 
 local HEARTBEAT_TTL = @HEARTBEAT_TTL@
+local ORDER_SECONDS = @ORDER_SECONDS@
+local MAX_ORDERS = @MAX_ORDERS@
+local FORGET_NONCE = 60 -- seconds; nothing is sent again for so long
 local FORGET_REPLICA = 86400 -- seconds; long dead by then, and whoever is missing counts as dead
 local SETTLED = {@SETTLED@}
 
@@ -36,6 +42,11 @@ end
 local function silent(replica, now)
   local last = redis.call('ZSCORE', replicas, replica)
   return not last or tonumber(now) - tonumber(last) > HEARTBEAT_TTL
+end
+
+-- For changes that others may have gone on from before a lost answer is asked for again.
+local function done_before(nonce)
+  return not redis.call('SET', root .. 'done:' .. nonce, '', 'NX', 'EX', FORGET_NONCE)
 end
 
 local function number(call)
@@ -112,15 +123,17 @@ function does.turn_away(call)
   return 1
 end
 
-function does.renew_token(call, digest, expires, answer)
-  if not exists(call) then return 0 end
-  local old = of(call, 'token_digest')
+function does.renew_token(nonce, call, digest, expires, answer)
+  if not exists(call) then return 'unknown' end
+  local old, ended = of(call, 'token_digest', 'ended')
+  if ended == '1' then return 'ended' end
+  if done_before(nonce) then return 'done' end
   if old ~= '' then redis.call('HDEL', tokens, old) end
   redis.call('HSET', key_of(call), 'token_digest', digest, 'token_expires', expires,
     'token_used', '0', 'answer', answer)
   redis.call('HDEL', key_of(call), 'admission', 'spent')
   redis.call('HSET', tokens, digest, call)
-  return 1
+  return 'done'
 end
 
 local function opened_by(digest, now, nonce)
@@ -146,13 +159,14 @@ function reads.token_call(digest, now)
 end
 
 -- `writer` and `turn` put the saves of one process in order, over however many connections they come.
-function does.save(call, writer, turn, conversation, state, ended)
-  if not exists(call) then return 0 end
-  local before, digest, last, latest =
-    of(call, 'conversation_id', 'token_digest', 'writer', 'turn')
-  if last == writer and tonumber(latest) >= tonumber(turn) then return 1 end
+function does.save(call, replica, writer, turn, conversation, state, ended)
+  if not exists(call) then return 'unknown' end
+  local owner, before, digest, last, latest =
+    of(call, 'replica', 'conversation_id', 'token_digest', 'writer', 'turn')
+  if owner ~= replica then return 'fenced' end
+  if last == writer and tonumber(latest) >= tonumber(turn) then return 'done' end
   local place = redis.call('ZSCORE', numbers, call)
-  write(call, 9)
+  write(call, 10)
   if before ~= conversation then
     if before ~= '' then redis.call('ZREM', having(before), call) end
     if conversation ~= '' then redis.call('ZADD', having(conversation), place, call) end
@@ -169,12 +183,12 @@ function does.save(call, writer, turn, conversation, state, ended)
       redis.call('HSET', tokens, digest, call)
     end
   end
-  return 1
+  return 'done'
 end
 
-function does.release_user(call, now)
-  local scope, user = of(call, 'scope', 'user_id')
-  if not scope or redis.call('HGET', leases_of(scope), user) ~= call then return 0 end
+function does.release_user(call, replica, now)
+  local scope, user, owner = of(call, 'scope', 'user_id', 'replica')
+  if not scope or owner ~= replica or redis.call('HGET', leases_of(scope), user) ~= call then return 0 end
   redis.call('HDEL', leases_of(scope), user)
   local used = redis.call('HGET', used_of(scope), user)
   if not used or tonumber(used) < tonumber(now) then
@@ -195,40 +209,6 @@ end
 function does.forget_user(organization, caller, user)
   if redis.call('HGET', users_of(organization), caller) ~= user then return 0 end
   return redis.call('HDEL', users_of(organization), caller)
-end
-
-function does.heartbeat(replica, now)
-  beat(replica, now)
-  redis.call('ZREMRANGEBYSCORE', replicas, '-inf', '(' .. (tonumber(now) - FORGET_REPLICA))
-  return 1
-end
-
-function reads.replicas()
-  return redis.call('ZRANGE', replicas, 0, -1)
-end
-
--- The rest of ARGV: replicas whose processes the asker knows to be gone.
-function reads.orphans(now, mine)
-  local gone, found = {}, {}
-  for n = 5, #ARGV do gone[ARGV[n]] = true end
-  for _, call in ipairs(redis.call('ZRANGE', unsettled, 0, -1)) do
-    local replica = of(call, 'replica')
-    if replica and replica ~= mine and (gone[replica] or silent(replica, now)) then
-      found[#found + 1] = stored(call)
-    end
-  end
-  return found
-end
-
-function does.adopt(nonce, call, holder, heir, now, gone)
-  local replica, adoption = of(call, 'replica', 'adoption')
-  if adoption == nonce then return 1 end
-  if replica ~= holder or holder == heir or (gone ~= '1' and not silent(holder, now)) then
-    return 0
-  end
-  redis.call('HSET', key_of(call), 'replica', heir, 'adoption', nonce)
-  beat(heir, now)
-  return 1
 end
 
 function reads.live_holders(conversation, now)
@@ -270,15 +250,3 @@ function does.ping()
   redis.call('SET', root .. 'ping', '')
   return 1
 end
-
-local name = ARGV[1]
-if does[name] then
-  local time = redis.call('TIME')
-  if time[1] + time[2] / 1000000 > tonumber(ARGV[2]) then
-    return redis.error_reply('TOOLATE')
-  end
-  -- a server that has lost its memory begins again, at the version that writes there
-  redis.call('SET', KEYS[1], '@VERSION@', 'NX')
-  return does[name](unpack(ARGV, 3, math.min(#ARGV, 8)))
-end
-return reads[name](unpack(ARGV, 3, math.min(#ARGV, 8)))

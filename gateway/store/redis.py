@@ -8,10 +8,10 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gateway.errors import StoreError
+from gateway.errors import Fenced, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.store.forms import as_json, position
-from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Risk, StoredCall
+from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Order, Risk, StoredCall
 from gateway.store.redis_line import PATIENCE, RedisLine, Unanswered
 from gateway.store.redis_risks import risks_of
 from gateway.store.redis_rows import fields, maybe, pairs, scope, stored, text
@@ -61,6 +61,11 @@ class RedisStore:
         self._turn = 0
         self._open = True
         self._running: set[asyncio.Task[Any]] = set()
+        self._listening: set[asyncio.Task[None]] = set()
+        """Those of them that wait for a bell."""
+        self._taking = asyncio.Lock()
+        self._arrived: dict[str, str] = {}
+        """The last look for orders whose answer came, by replica."""
         self._undoing: dict[CallSid, asyncio.Task[None]] = {}
         """Admissions nobody learned of, on their way out."""
 
@@ -123,8 +128,9 @@ class RedisStore:
 
     async def renew_token(
         self, call_sid: CallSid, digest: str, expires: float, answer: str
-    ) -> None:
-        _known(await self._change("renew_token", call_sid, digest, expires, answer))
+    ) -> bool:
+        values = (secrets.token_hex(8), call_sid, digest, expires, answer)
+        return _known(await self._change("renew_token", *values)) == b"done"
 
     async def use_token(self, digest: str, now: float) -> StoredCall | None:
         return maybe(await self._change("use_token", secrets.token_hex(8), digest, now))
@@ -136,6 +142,7 @@ class RedisStore:
         self,
         call_sid: CallSid,
         *,
+        replica: str,
         record: Mapping[str, object],
         status: str,
         end_reason: str | None,
@@ -156,10 +163,12 @@ class RedisStore:
         }
         order = (self._writer, self._turn)
         facts = (conversation_id, conversation_state, ended)
-        _known(await self._change("save", call_sid, *order, *facts, *pairs(kept)))
+        values = (call_sid, replica, *order, *facts, *pairs(kept))
+        if _known(await self._change("save", *values)) == b"fenced":
+            raise Fenced(call_sid)
 
-    async def release_user(self, call_sid: CallSid) -> None:
-        await self._change("release_user", call_sid, self._clock.wall())
+    async def release_user(self, call_sid: CallSid, replica: str) -> None:
+        await self._change("release_user", call_sid, replica, self._clock.wall())
 
     # ------------------------------------------------------------ users of callers
 
@@ -175,8 +184,13 @@ class RedisStore:
 
     # ------------------------------------------------------------ replicas and conversations
 
-    async def heartbeat(self, replica: str, now: float) -> None:
-        await self._change("heartbeat", replica, now)
+    async def heartbeat(self, replica: str, now: float, address: str | None = None) -> None:
+        await self._change("heartbeat", replica, now, address)
+
+    async def address_of(self, replica: str, now: float | None) -> str | None:
+        address = await self._look("address_of", replica, "" if now is None else now)
+        gone = now is not None and proven_dead(replica)
+        return None if address is None or gone else text(address)
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
         # Which processes of this machine are gone, only this machine can tell.
@@ -184,12 +198,51 @@ class RedisStore:
         gone = [name for name in names if proven_dead(name)]
         return [stored(call) for call in await self._look("orphans", now, replica, *gone)]
 
+    async def owned(self, replica: str) -> list[StoredCall]:
+        return [stored(call) for call in await self._look("owned", replica)]
+
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:
         nonce, gone = secrets.token_hex(8), proven_dead(from_replica)
         names = (call_sid, from_replica, to_replica)
         return bool(await self._change("adopt", nonce, *names, now, gone))
+
+    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
+        return maybe(await self._change("claim", secrets.token_hex(8), call_sid, to_replica, now))
+
+    async def order(self, order: Order, now: float) -> bool:
+        values = (order.call_sid, order.kind, as_json(order.body), now)
+        kept = await self._change("order", secrets.token_hex(8), *values)
+        if kept == b"full":
+            raise StoreError("too many orders wait")
+        return bool(kept == b"done")
+
+    async def take_orders(self, replica: str, wait: float) -> list[Order]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        while True:
+            orders = await self._take(replica)
+            left = until - loop.time()
+            if orders or left <= 0:
+                return orders
+            listening = self._begin(self._line.bell(replica, left))
+            self._listening.add(listening)
+            listening.add_done_callback(self._listening.discard)
+            await listening
+
+    async def _take(self, replica: str) -> list[Order]:
+        """Take what is there, and say which earlier look's answer came: only that is then dropped."""
+        nonce = secrets.token_hex(8)
+        async with self._taking:
+            arrived = self._arrived.get(replica)
+            now = self._clock.wall()
+            found = await self._change("take_orders", nonce, replica, arrived, now)
+            self._arrived[replica] = nonce
+        return [
+            Order(call_sid=CallSid(text(call)), kind=text(kind), body=json.loads(body))
+            for call, kind, body in found
+        ]
 
     async def live_holder(self, conversation_id: ConversationId, now: float) -> StoredCall | None:
         holders = map(stored, await self._look("live_holders", conversation_id, now))
@@ -225,7 +278,7 @@ class RedisStore:
         await self._change("ping")
 
     async def flush(self) -> None:
-        running = set(self._running)
+        running = self._running - self._listening
         if running:
             _, late = await asyncio.wait(running, timeout=4 * PATIENCE)
             if late:
@@ -267,6 +320,7 @@ class RedisStore:
             task.exception()  # who asked has it, or has left
 
 
-def _known(found: int) -> None:
-    if not found:
+def _known(answer: bytes) -> bytes:
+    if answer == b"unknown":
         raise StoreError("no such call")
+    return answer

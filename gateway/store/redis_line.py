@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from gateway.errors import StoreError
-from gateway.store.port import HEARTBEAT_TTL, SETTLED_STATES
+from gateway.store.port import HEARTBEAT_TTL, MAX_ORDERS, ORDER_SECONDS, SETTLED_STATES
 from gateway.store.redis_schema import STEPS, upgrade_script
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ PATIENCE: Final = 2.5
 CONNECT_SECONDS: Final = 1.0
 PAUSES: Final = (0.0, 0.2)
 """Seconds before the second and the third try of a request whose connection broke."""
-CONNECTIONS: Final = 8
+CONNECTIONS: Final = 9
+"""One of them mostly waits for orders."""
+BELL_SECONDS: Final = 1.0
+"""Longest wait for a bell in one request; well within what an answer may take."""
+SCRIPT_PARTS: Final = ("redis.lua", "redis_replicas.lua", "redis_run.lua")
 CLOCK_SECONDS: Final = 30.0
 """How long the server's clock is taken to go as ours does."""
 OLDEST_SERVER: Final = (6, 2)
@@ -88,6 +92,12 @@ class RedisLine:
     async def look(self, operation: str, *values: object) -> Any:
         """Read by the script: one moment's view of everything."""
         return await self._patiently(lambda: self._run(operation, b"", values))
+
+    async def bell(self, replica: str, seconds: float) -> None:
+        """Wait until an order may have come for this replica, or so long; at most `BELL_SECONDS`."""
+        key = f"{{{self._place.prefix}}}:bell:{replica}"
+        # below a millisecond, and zero, would be without end
+        await self.command("BLPOP", key, max(0.01, min(seconds, BELL_SECONDS)))
 
     async def command(self, *words: Any) -> Any:
         """Give a command of Redis itself."""
@@ -186,11 +196,13 @@ def _pool(place: RedisPlace) -> BlockingConnectionPool:
 
 
 def _script() -> str:
-    text = (files("gateway.store") / "redis.lua").read_text()
+    text = "\n".join((files("gateway.store") / part).read_text() for part in SCRIPT_PARTS)
     settled = ", ".join(f"['{state}'] = true" for state in SETTLED_STATES)
     return (
         text.replace("@HEARTBEAT_TTL@", repr(HEARTBEAT_TTL))
         .replace("@SETTLED@", settled)
+        .replace("@ORDER_SECONDS@", repr(ORDER_SECONDS))
+        .replace("@MAX_ORDERS@", str(MAX_ORDERS))
         .replace("@VERSION@", str(len(STEPS)))
     )
 

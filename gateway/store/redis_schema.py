@@ -10,8 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-STEPS: Final = ("",)
-"""The first version needs nothing made beforehand."""
+STEPS: Final = (
+    # 1: nothing needs to be made beforehand.
+    "",
+    # 2: owners, addresses and orders need nothing either; but a program that does not know that
+    # a call may be claimed must not begin to write here.
+    "",
+)
 
 _UPGRADE: Final = """
 local root = string.sub(KEYS[1], 1, -#'schema' - 1)

@@ -75,6 +75,18 @@ STEPS: Final[tuple[Step, ...]] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        "ALTER TABLE replicas ADD COLUMN address TEXT",
+        """
+        CREATE TABLE orders (
+          number INTEGER PRIMARY KEY AUTOINCREMENT,
+          call_sid TEXT NOT NULL,
+          kind TEXT NOT NULL,
+          body TEXT NOT NULL,
+          given_at REAL NOT NULL
+        )
+        """,
+    ),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import StoreError
+from gateway.errors import Fenced, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.store.forms import as_json
 from gateway.store.port import (
@@ -59,21 +59,27 @@ VALUES (:organization, :service_id, :user_id, :call_sid, :now)
 ON CONFLICT DO UPDATE SET call_sid = excluded.call_sid, used_at = excluded.used_at
 """
 _BEAT: Final = """
-INSERT INTO replicas (replica, beat) VALUES (?, ?)
-ON CONFLICT DO UPDATE SET beat = max(beat, excluded.beat)
+INSERT INTO replicas (replica, beat, address) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET beat = max(beat, excluded.beat),
+  address = coalesce(excluded.address, address)
 """
 _REMEMBER: Final = """
 INSERT INTO facts (key, value) VALUES (?, ?)
 ON CONFLICT DO UPDATE SET value = excluded.value
 """
-RENEW: Final = """
+_RENEW: Final = """
 UPDATE calls SET token_digest = ?, token_expires = ?, token_used = 0, answer = ?
-WHERE call_sid = ?
+WHERE call_sid = ? AND ended = 0
 """
-SAVE: Final = """
+_SAVE: Final = """
 UPDATE calls SET record = ?, status = ?, end_reason = ?, conversation_id = ?,
   conversation_state = ?, ended = ?
-WHERE call_sid = ?
+WHERE call_sid = ? AND replica = ?
+"""
+_RELEASE: Final = """
+UPDATE leases SET call_sid = NULL, used_at = max(used_at, :now)
+WHERE call_sid = :call_sid
+  AND EXISTS (SELECT 1 FROM calls WHERE call_sid = :call_sid AND replica = :replica)
 """
 
 
@@ -118,7 +124,7 @@ def admit(
     connection.execute(_LEASE, stored)
     connection.execute(_INSERT, stored)
     # A replica is alive when it admits; without this, its first call could be taken for an orphan.
-    connection.execute(_BEAT, (values["replica"], values["now"]))
+    connection.execute(_BEAT, (values["replica"], values["now"], None))
     return Admitted(UserId(row[0]))
 
 
@@ -126,19 +132,20 @@ def turn_away(connection: sqlite3.Connection, values: dict[str, object]) -> None
     connection.execute(_TURN_AWAY, values)
 
 
-def withdraw(connection: sqlite3.Connection, call_sid: CallSid, digest: str) -> None:
+def withdraw(connection: sqlite3.Connection, call_sid: CallSid, replica: str, digest: str) -> None:
     """Undo an admission nobody learned of; one that went on since (same webhook again) stays."""
     statement = """
-        DELETE FROM calls WHERE call_sid = ? AND token_digest = ? AND token_used = 0
-          AND conversation_id IS NULL
+        DELETE FROM calls WHERE call_sid = ? AND replica = ? AND token_digest = ?
+          AND token_used = 0 AND conversation_id IS NULL
     """
-    if connection.execute(statement, (call_sid, digest)).rowcount:
+    if connection.execute(statement, (call_sid, replica, digest)).rowcount:
         connection.execute("UPDATE leases SET call_sid = NULL WHERE call_sid = ?", (call_sid,))
 
 
-def release_user(connection: sqlite3.Connection, call_sid: CallSid, now: float) -> None:
-    statement = "UPDATE leases SET call_sid = NULL, used_at = max(used_at, ?) WHERE call_sid = ?"
-    connection.execute(statement, (now, call_sid))
+def release_user(
+    connection: sqlite3.Connection, call_sid: CallSid, replica: str, now: float
+) -> None:
+    connection.execute(_RELEASE, {"call_sid": call_sid, "replica": replica, "now": now})
 
 
 # ---------------------------------------------------------------- users of callers
@@ -168,9 +175,25 @@ def forget_user(
 # ---------------------------------------------------------------- one call
 
 
-def change_call(connection: sqlite3.Connection, statement: str, values: tuple[object, ...]) -> None:
-    if connection.execute(statement, values).rowcount != 1:
+def save(
+    connection: sqlite3.Connection, call_sid: CallSid, replica: str, facts: tuple[object, ...]
+) -> None:
+    """Write record, status, end reason, conversation, its state and `ended` of a call of `replica`."""
+    if connection.execute(_SAVE, (*facts, call_sid, replica)).rowcount == 1:
+        return
+    if get(connection, call_sid) is None:
         raise StoreError("no such call")
+    raise Fenced(call_sid)
+
+
+def renew_token(
+    connection: sqlite3.Connection, call_sid: CallSid, digest: str, expires: float, answer: str
+) -> bool:
+    if connection.execute(_RENEW, (digest, expires, answer, call_sid)).rowcount == 1:
+        return True
+    if get(connection, call_sid) is None:
+        raise StoreError("no such call")
+    return False
 
 
 def token_call(connection: sqlite3.Connection, digest: str, now: float) -> StoredCall | None:
@@ -200,14 +223,28 @@ def page(connection: sqlite3.Connection, limit: int, before: int) -> Page:
 # ---------------------------------------------------------------- replicas and conversations
 
 
-def heartbeat(connection: sqlite3.Connection, replica: str, now: float) -> None:
-    connection.execute(_BEAT, (replica, now))
+def heartbeat(
+    connection: sqlite3.Connection, replica: str, now: float, address: str | None = None
+) -> None:
+    connection.execute(_BEAT, (replica, now, address))
+
+
+def address_of(connection: sqlite3.Connection, replica: str, now: float | None) -> str | None:
+    if now is not None and _is_dead(connection, replica, now):
+        return None
+    statement = "SELECT address FROM replicas WHERE replica = ?"
+    row = connection.execute(statement, (replica,)).fetchone()
+    return None if row is None else row["address"]
 
 
 def orphans(connection: sqlite3.Connection, now: float, replica: str) -> list[StoredCall]:
     found = _every(connection, f"NOT {_SETTLED} AND replica <> ? ORDER BY number", (replica,))
     dead = {name for name in {call.replica for call in found} if _is_dead(connection, name, now)}
     return [call for call in found if call.replica in dead]
+
+
+def owned(connection: sqlite3.Connection, replica: str) -> list[StoredCall]:
+    return _every(connection, f"NOT {_SETTLED} AND replica = ? ORDER BY number", (replica,))
 
 
 def adopt(
@@ -220,6 +257,16 @@ def adopt(
         return False
     heartbeat(connection, heir, now)
     return True
+
+
+def claim(
+    connection: sqlite3.Connection, call_sid: CallSid, heir: str, now: float
+) -> StoredCall | None:
+    statement = "UPDATE calls SET replica = ? WHERE call_sid = ? AND ended = 0"
+    if connection.execute(statement, (heir, call_sid)).rowcount == 0:
+        return None
+    heartbeat(connection, heir, now)
+    return get(connection, call_sid)
 
 
 def live_holder(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import StoreError
-from gateway.store import sql
+from gateway.store import sql, sql_orders
 from gateway.store.forms import as_json, position
 from gateway.store.lane import Lane
 from gateway.store.schema import upgrade
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 
     from gateway.clock import Clock
     from gateway.ids import CallSid, ConversationId, UserId
-    from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Risk, StoredCall
+    from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Order, Risk, StoredCall
 
+MAX_GIVEN_UP: Final = 1000
+"""Given-up admissions remembered; older ones are long undone."""
 BUSY_SECONDS: Final = 5.0
 """How long one process waits for another's transaction."""
+LOOK_SECONDS: Final = 0.2
+"""Between looks for orders: another process of this machine may have written one."""
 
 
 @asynccontextmanager
@@ -42,13 +47,24 @@ class SqliteStore:
         self._write = writer.run
         self._read = reader.run
         self._clock = clock
+        self._given_up: dict[CallSid, bool] = {}
+        """Calls whose admission nobody waited for, until they are asked about again."""
 
     async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
         values = sql.admission(new)
-        return await self._write(
-            lambda connection: sql.admit(connection, values),
-            undo=lambda connection: sql.withdraw(connection, new.call_sid, new.token_digest),
-        )
+        if self._given_up.pop(new.call_sid, None):
+            # a carrier that asks again at once must not be told of a call that is about to vanish
+            await self.flush()
+        try:
+            return await self._write(
+                lambda connection: sql.admit(connection, values),
+                undo=lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest),
+            )
+        except asyncio.CancelledError:
+            self._given_up[new.call_sid] = True
+            while len(self._given_up) > MAX_GIVEN_UP:
+                del self._given_up[next(iter(self._given_up))]
+            raise
 
     async def turn_away(self, new: NewCall) -> None:
         values = sql.admission(new)
@@ -56,9 +72,8 @@ class SqliteStore:
 
     async def renew_token(
         self, call_sid: CallSid, digest: str, expires: float, answer: str
-    ) -> None:
-        values = (digest, expires, answer, call_sid)
-        await self._write(lambda c: sql.change_call(c, sql.RENEW, values))
+    ) -> bool:
+        return await self._write(lambda c: sql.renew_token(c, call_sid, digest, expires, answer))
 
     async def use_token(self, digest: str, now: float) -> StoredCall | None:
         return await self._write(lambda c: sql.use_token(c, digest, now))
@@ -70,6 +85,7 @@ class SqliteStore:
         self,
         call_sid: CallSid,
         *,
+        replica: str,
         record: Mapping[str, object],
         status: str,
         end_reason: str | None,
@@ -77,14 +93,14 @@ class SqliteStore:
         conversation_state: str,
         ended: bool,
     ) -> None:
-        facts = (status, end_reason, conversation_id, conversation_state, ended)
         # The text is made here, not in the thread: the record is the core's and may change meanwhile.
-        values = (as_json(record), *facts, call_sid)
-        await self._write(lambda c: sql.change_call(c, sql.SAVE, values))
+        text = as_json(record)
+        facts = (text, status, end_reason, conversation_id, conversation_state, ended)
+        await self._write(lambda c: sql.save(c, call_sid, replica, facts))
 
-    async def release_user(self, call_sid: CallSid) -> None:
+    async def release_user(self, call_sid: CallSid, replica: str) -> None:
         now = self._clock.wall()
-        await self._write(lambda c: sql.release_user(c, call_sid, now))
+        await self._write(lambda c: sql.release_user(c, call_sid, replica, now))
 
     async def user_of(self, organization: str, caller: str) -> UserId | None:
         return await self._read(lambda c: sql.user_of(c, organization, caller))
@@ -95,16 +111,55 @@ class SqliteStore:
     async def forget_user(self, organization: str, caller: str, user: UserId) -> None:
         await self._write(lambda c: sql.forget_user(c, organization, caller, user))
 
-    async def heartbeat(self, replica: str, now: float) -> None:
-        await self._write(lambda c: sql.heartbeat(c, replica, now))
+    async def heartbeat(self, replica: str, now: float, address: str | None = None) -> None:
+        await self._write(lambda c: sql.heartbeat(c, replica, now, address))
+
+    async def address_of(self, replica: str, now: float | None) -> str | None:
+        return await self._read(lambda c: sql.address_of(c, replica, now))
 
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
         return await self._read(lambda c: sql.orphans(c, now, replica))
+
+    async def owned(self, replica: str) -> list[StoredCall]:
+        return await self._read(lambda c: sql.owned(c, replica))
 
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
     ) -> bool:
         return await self._write(lambda c: sql.adopt(c, call_sid, from_replica, to_replica, now))
+
+    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
+        return await self._write(lambda c: sql.claim(c, call_sid, to_replica, now))
+
+    async def order(self, order: Order, now: float) -> bool:
+        values = {"call_sid": order.call_sid, "kind": order.kind, "body": as_json(order.body)}
+        return await self._write(lambda c: sql_orders.give(c, values, now))
+
+    async def take_orders(self, replica: str, wait: float) -> list[Order]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        while True:
+            if await self._has_orders(replica) and (taken := await self._take(replica)):
+                return taken
+            left = until - loop.time()
+            if left <= 0:
+                return []
+            await asyncio.sleep(min(LOOK_SECONDS, left))
+
+    async def _has_orders(self, replica: str) -> bool:
+        now = self._clock.wall()
+        return await self._read(lambda c: sql_orders.waiting(c, replica, now))
+
+    async def _take(self, replica: str) -> list[Order]:
+        now = self._clock.wall()
+        taken: list[sql_orders.Row] = []
+
+        def take(connection: sqlite3.Connection) -> list[sql_orders.Row]:
+            taken[:] = sql_orders.take(connection, replica, now)
+            return taken
+
+        rows = await self._write(take, undo=lambda c: sql_orders.put_back(c, taken))
+        return [sql_orders.order_of(row) for row in rows]
 
     async def live_holder(self, conversation_id: ConversationId, now: float) -> StoredCall | None:
         return await self._read(lambda c: sql.live_holder(c, conversation_id, now))

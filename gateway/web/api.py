@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from aiohttp import HttpVersion11, web
 
+from gateway.bridge import orders
+from gateway.bridge.switchboard import Asked
 from gateway.ids import CallSid
-from gateway.web.keys import ADMIN_TOKEN, LIVE_RECORDS, STORE
+from gateway.targets import checked_target
+from gateway.web.keys import ADMIN_TOKEN, LIVE_RECORDS, OPERATOR, STORE
 from gateway.web.problems import problem
 
 PAGE_SIZE: Final = 50
@@ -31,13 +35,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def add_routes(app: web.Application) -> None:
     app.router.add_get("/v1/calls", guarded(list_calls))
     app.router.add_get("/v1/calls/{call_sid}", guarded(show_call))
+    app.router.add_post("/v1/calls/{call_sid}/hangup", guarded(hang_up))
+    app.router.add_post("/v1/calls/{call_sid}/transfer", guarded(transfer))
 
 
 def guarded(handler: Handler) -> Handler:
     """Let a request through to the handler only if an operator sent it; else 401 or 403."""
 
     async def guard(request: web.Request) -> web.StreamResponse:
-        refusal = refuse_stranger(request)
+        refusal = refuse_stranger(request) or refuse_page(request)
         response = refusal if refusal is not None else await handler(request)
         # Records hold numbers and what was said: no proxy or browser is to keep them.
         response.headers["Cache-Control"] = "no-store"
@@ -69,6 +75,16 @@ def refuse_stranger(request: web.Request) -> web.Response | None:
     return problem(
         401, "the admin token is needed as a bearer token", headers={"WWW-Authenticate": "Bearer"}
     )
+
+
+def refuse_page(request: web.Request) -> web.Response | None:
+    """A web page elsewhere must not order anything by way of an operator's browser."""
+    origin = request.headers.get("Origin")
+    if request.method == "GET" or origin is None:
+        return None
+    if origin.partition("://")[2].lower() == request.headers.get("Host", "").lower():
+        return None
+    return problem(403, "this was sent by a web page elsewhere")
 
 
 def _asked_on_this_machine(request: web.Request) -> bool:
@@ -133,6 +149,50 @@ async def show_call(request: web.Request) -> web.Response:
     if call is None:
         return problem(404, "no call has this CallSid")
     return web.json_response(call.record)
+
+
+async def hang_up(request: web.Request) -> web.Response:
+    """End a live call, whichever replica has it."""
+    return await _ordered(request, orders.HANG_UP)
+
+
+async def transfer(request: web.Request) -> web.Response:
+    """Hand a live call over: to `to`, or to whom its route names."""
+    given: object = None
+    if request.can_read_body:
+        try:
+            given = json.loads(await request.text())
+        except ValueError:
+            return problem(400, "the body is not JSON")
+        if not isinstance(given, dict):
+            return problem(400, 'the body must be an object like {"to": "+15550001111"}')
+        if unknown := sorted(set(given) - {"to"}):
+            return problem(400, "the request is wrong", errors={unknown[0]: "is not known"})
+    target = given.get("to") if isinstance(given, dict) else None
+    if target is None:
+        call = await request.app[STORE].get(CallSid(request.match_info["call_sid"]))
+        if call is None:
+            return problem(404, "no call has this CallSid")
+        target = request.app[OPERATOR].transfer_target(call.record)
+        if target is None:
+            errors = {"to": "is missing, and the call's route names no transfer target"}
+            return problem(400, "the request is wrong", errors=errors)
+    try:
+        to = checked_target(target)
+    except ValueError as error:
+        return problem(400, "the request is wrong", errors={"to": str(error)})
+    return await _ordered(request, orders.TRANSFER, to=to)
+
+
+async def _ordered(request: web.Request, kind: str, **body: str) -> web.Response:
+    sid = CallSid(request.match_info["call_sid"])
+    match await request.app[OPERATOR].ask(sid, kind, **body):
+        case Asked.UNKNOWN:
+            return problem(404, "no call has this CallSid")
+        case Asked.OVER:
+            return problem(409, "this call is over")
+        case _:
+            return web.json_response({"call_sid": sid, "accepted": True}, status=202)
 
 
 def _freshest(request: web.Request, stored: Mapping[str, object]) -> Mapping[str, object]:

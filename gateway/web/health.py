@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway.errors import StoreError
 from gateway.metrics import CONTENT_TYPE
 from gateway.store import CallStore
-from gateway.web.keys import METRICS, READINESS, STORE
+from gateway.web.keys import METRICS, PROCESS, READINESS, STORE
 from gateway.web.paced import Paced
 
 PAUSE: Final = 0.1
@@ -37,9 +37,12 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/metrics", metrics)
 
 
-async def healthz(_request: web.Request) -> web.Response:
-    """Answer while the event loop lives; nothing else is looked at, or a slow store would restart us."""
-    return web.json_response({"alive": True})
+async def healthz(request: web.Request) -> web.Response:
+    """Answer while the event loop lives; nothing else is looked at, or a slow store would restart us.
+
+    `process` is how other replicas know that this is the one they mean.
+    """
+    return web.json_response({"alive": True, "process": request.app[PROCESS]})
 
 
 async def readyz(request: web.Request) -> web.Response:

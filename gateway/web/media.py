@@ -8,6 +8,7 @@ from typing import Final, assert_never
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from gateway.bridge.answers import Elsewhere
 from gateway.bridge.bridge import Bridge
 from gateway.call import events as ev
 from gateway.carriers import (
@@ -25,6 +26,7 @@ from gateway.carriers import (
 from gateway.log import bind_call, fact
 from gateway.metrics import Metrics
 from gateway.web.keys import METRICS
+from gateway.web.relay import RELAYED
 from gateway.web.webhooks import DESK
 
 _log = logging.getLogger(__name__)
@@ -47,10 +49,12 @@ class SocketLine:
         self._socket = socket
         self._transport = transport
         self._stopped = False
+        self.over = False
+        """The carrier said `stop`: the call is over, not just its socket."""
 
     def stop(self) -> None:
         """The carrier said `stop`: nothing may be sent any more."""
-        self._stopped = True
+        self._stopped = self.over = True
 
     async def send(self, text: str) -> None:
         if self._stopped or self._socket.closed:
@@ -85,7 +89,8 @@ async def media(request: web.Request) -> web.StreamResponse:
         fact(_log, "media.unsigned", level=logging.WARNING)
         raise web.HTTPForbidden
     token = request.match_info["token"]
-    if desk.switchboard.ticket_holder(token) is None:
+    place = await desk.switchboard.place_of(token)
+    if place is None:
         fact(_log, "media.token-refused", level=logging.WARNING)
         raise web.HTTPForbidden
     socket = web.WebSocketResponse(
@@ -93,6 +98,12 @@ async def media(request: web.Request) -> web.StreamResponse:
     )
     if not socket.can_prepare(request).ok:
         raise web.HTTPBadRequest(text="this is a WebSocket")
+    if isinstance(place, Elsewhere) and place.address and RELAYED not in request.headers:
+        relayed = await desk.relay.socket(request, place.address)
+        if relayed is not None:
+            return relayed
+        if await desk.relay.alive(place.address, place.replica):
+            raise web.HTTPServiceUnavailable  # slow, not gone: the carrier asks what is next
     bridge = await desk.switchboard.spend(token)
     if bridge is None:
         raise web.HTTPForbidden
@@ -134,7 +145,7 @@ class _Stream:
             if await self._start():
                 await self._listen()
         finally:
-            self._bridge.lost(self._line)
+            self._bridge.lost(self._line, stopped=self._line.over)
             if self._wire.sequence_breaks:
                 fact(_log, "media.sequence-breaks", count=self._wire.sequence_breaks)
             await self._line.close()

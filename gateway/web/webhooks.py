@@ -12,12 +12,13 @@ from typing import Final, assert_never
 from aiohttp import web
 
 from gateway.bridge.answers import Answer as Decision
-from gateway.bridge.answers import Connect, HandOver, Incoming, Refuse, Wait
+from gateway.bridge.answers import Connect, Elsewhere, HandOver, Incoming, Refuse, Wait
 from gateway.bridge.switchboard import Switchboard
 from gateway.carriers import Answer, Signatures, Wire
 from gateway.ids import CallSid
 from gateway.log import fact
 from gateway.web.forms import read_form
+from gateway.web.relay import RELAYED, Relay
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Desk:
     account_sid: str
     public_url: str
     """How the carrier reaches us, without a slash at its end."""
+    relay: Relay
 
 
 DESK: Final = web.AppKey("DESK", Desk)
@@ -90,7 +92,7 @@ def _apology(desk: Desk, called: str) -> str:
     return desk.markup.say_and_hangup(words.sorry, words.language)
 
 
-def _document(desk: Desk, answer: Decision, called: str) -> str:
+def _document(desk: Desk, answer: Decision, called: str, path: str = "/twilio/voice") -> str:
     markup, words = desk.markup, desk.switchboard.announcements(called)
     match answer:
         case Connect():
@@ -99,7 +101,7 @@ def _document(desk: Desk, answer: Decision, called: str) -> str:
             return markup.dial(answer.target)
         case Wait():
             # signed by the carrier like all of the URL: nobody else can make a caller wait
-            url = f"{desk.public_url}/twilio/voice?{SINCE}={answer.since:.3f}"
+            url = f"{desk.public_url}{path}?{SINCE}={answer.since:.3f}"
             text = words.hold if answer.speak else None
             return markup.hold(text, answer.seconds, url, words.language)
         case Refuse.BUSY:
@@ -112,6 +114,8 @@ def _document(desk: Desk, answer: Decision, called: str) -> str:
             return markup.hangup()
         case Refuse.LOST:
             return markup.say_and_hangup(words.lost, words.language)
+        case Refuse.SORRY:
+            return markup.say_and_hangup(words.sorry, words.language)
         case _:
             assert_never(answer)
 
@@ -120,12 +124,27 @@ async def connected(request: web.Request) -> web.Response:
     """The media stream is over and the caller may still be there: what is next?"""
     desk = request.app[DESK]
     form = await _signed_form(request)
-    sid = form.get("CallSid", "")
-    bridge = desk.switchboard.find(sid)
-    if bridge is not None:
-        bridge.over(stream_only=True)
-    sorry = desk.switchboard.owes_apology(sid)
-    return _markup(_apology(desk, form.get("To", "")) if sorry else desk.markup.hangup())
+    sid = CallSid(form.get("CallSid", ""))
+    called = form.get("To", "")
+    gone = form.get("CallStatus", "") in FINAL_STATUSES
+    try:
+        since = _wall_time(request.query.get(SINCE, ""))
+        answer = await desk.switchboard.after_stream(sid, gone=gone, asked_since=since)
+        if isinstance(answer, Elsewhere):
+            answered = None
+            if answer.address is not None and RELAYED not in request.headers:
+                answered = await desk.relay.request(request, answer.address)
+            if answered is not None:
+                return answered
+            if answer.address and await desk.relay.alive(answer.address, answer.replica):
+                answer = desk.switchboard.ask_again(since)
+            else:
+                # its process is gone, or stands still: the call goes on here
+                answer = await desk.switchboard.take_up(sid)
+    except Exception as error:  # noqa: BLE001 - as in voice
+        fact(_log, "webhook.failed", level=logging.ERROR, exc=error)
+        return _markup(_apology(desk, called))
+    return _markup(_document(desk, answer, called, "/twilio/connected"))
 
 
 async def status(request: web.Request) -> web.Response:
@@ -133,7 +152,7 @@ async def status(request: web.Request) -> web.Response:
     desk = request.app[DESK]
     form = await _signed_form(request)
     if form.get("CallStatus", "") in FINAL_STATUSES:
-        desk.switchboard.over(form.get("CallSid", ""))
+        await desk.switchboard.over(CallSid(form.get("CallSid", "")))
     return web.Response(status=204)
 
 

@@ -45,11 +45,12 @@ class Shelf:
             raise StoreError("down")
         return type(
             "Call", (), {"call_sid": SID, "record": self.record, "status": "completed", "conversation_id": CID,
-                         "conversation_state": "finished", "ended": True},
+                         "conversation_state": "finished", "ended": True, "replica": "here"},
         )()  # fmt: skip
 
     async def save(self, _sid: CallSid, **values: Any) -> None:
-        assert (values["status"], values["conversation_state"]) == ("completed", "finished")
+        facts = (values["status"], values["conversation_state"], values["replica"])
+        assert facts == ("completed", "finished", "here")
         self.record = dict(values["record"])
 
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.call import events as ev
 from gateway.call.phases import Phase
 from gateway.call.policy import Policy
+from gateway.call.record import CallRecord, TurnRecord
 from gateway.call.session import CallSession
 from gateway.ids import ConversationId, StreamSid
 from tests.support.world import World, make_record
 
-CHOICES = st.lists(st.integers(1, 100_000), max_size=200)
+
+def long_life(seed: int) -> list[int]:
+    dice = Random(seed)
+    return [dice.randint(1, 100_000) for _ in range(300)]
+
+
+# short lives shrink well; only long ones get far into a conversation
+CHOICES = st.lists(st.integers(1, 100_000), max_size=200) | st.integers(0, 2**32).map(long_life)
 POLICIES = st.builds(
     Policy,
     merge_ms=st.sampled_from([0, 400]),
@@ -21,7 +31,24 @@ POLICIES = st.builds(
     filler_after_ms=st.sampled_from([None, 1000]),
     prompts=st.integers(0, 2),
     rating=st.booleans(),
+    reconnect_seconds=st.sampled_from([2.0, 10.0, 60.0]),
 )
+
+
+@st.composite
+def left_behind(draw: st.DrawFn) -> CallRecord | None:
+    """What a lost process wrote of the call before; None: the call is new."""
+    if draw(st.booleans()):
+        return None
+    record = make_record()
+    if draw(st.booleans()):
+        record.conversation_id, record.conversation_state = "c-before", "open"
+        record.turns += [TurnRecord(index, "voice") for index in range(draw(st.integers(0, 3)))]
+    record.answered_at = draw(st.sampled_from([None, 0.0]))
+    record.end_reason = draw(st.sampled_from([None, None, "silence", "transfer", "agent-ended"]))
+    if record.end_reason == "transfer":
+        record.transfer_to = "+15550003333"
+    return record
 
 
 def live(world: World, choices: list[int]) -> None:
@@ -32,19 +59,21 @@ def live(world: World, choices: list[int]) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(POLICIES, CHOICES)
+@given(POLICIES, CHOICES, left_behind())
 def test_every_life_ends_with_every_conversation_finished_once(
-    policy: Policy, choices: list[int]
+    policy: Policy, choices: list[int], left: CallRecord | None
 ) -> None:
-    world = World(policy)
+    world = World(policy, left=left)
     live(world, choices)
     world.hang_up_and_settle()
 
 
 @settings(max_examples=300, deadline=None)
-@given(POLICIES, CHOICES)
-def test_the_caller_never_waits_for_nothing(policy: Policy, choices: list[int]) -> None:
-    world = World(policy)
+@given(POLICIES, CHOICES, left_behind())
+def test_the_caller_never_waits_for_nothing(
+    policy: Policy, choices: list[int], left: CallRecord | None
+) -> None:
+    world = World(policy, left=left)
     live(world, choices)
 
     waiting = world.session.phase not in {Phase.ENDED, Phase.SETTLING}
@@ -57,6 +86,7 @@ def test_the_caller_never_waits_for_nothing(policy: Policy, choices: list[int]) 
 ANY_EVENT = st.one_of(
     st.builds(ev.StreamOpened, st.just(StreamSid("MZ1"))),
     st.builds(ev.CallerGone),
+    st.builds(ev.LineLost),
     st.builds(ev.LineClosed),
     st.builds(ev.TokenRenewed),
     st.builds(ev.DigitPressed, st.sampled_from("0123456789*#A")),
@@ -97,6 +127,8 @@ ANY_EVENT = st.one_of(
     st.builds(ev.PlaybackDrained, st.integers(0, 5), st.just(100)),
     st.builds(ev.PlaybackCleared, st.integers(0, 5), st.just(100)),
     st.builds(ev.EndRequested, st.sampled_from(["drain", "operator"])),
+    st.builds(ev.TransferRequested, st.just("+15550003333")),
+    st.builds(ev.TakenOver),
     st.builds(ev.Broken),
 )
 

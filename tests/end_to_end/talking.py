@@ -123,6 +123,7 @@ class House:
             await store.admit(_old_call(sid))
             await store.save(
                 sid,
+                replica="another-replica",
                 record={"call_sid": sid},
                 status="speaking" if alive else "failed",
                 end_reason=None if alive else "replica-lost",
@@ -130,7 +131,7 @@ class House:
                 conversation_state="open" if alive else "finish-failed",
                 ended=not alive,
             )
-            await store.release_user(sid)
+            await store.release_user(sid, "another-replica")
             if alive:
                 await store.heartbeat("another-replica", SystemClock().wall())
 

@@ -157,6 +157,14 @@ async def test_a_caller_who_hangs_up_before_the_stream_opens(tmp_path: Path) -> 
         assert record["answered_at"] is None
 
 
+async def test_a_stream_that_could_not_be_opened_is_offered_once_more(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        sid, url = await house.answered()
+        assert (await house.carrier.connected(sid)).stream_url == url
+        assert (await house.carrier.connected(sid)).verbs == ["Say", "Hangup"]
+        await is_settled(house, sid, "no-media")
+
+
 @both_revisions
 async def test_a_stream_that_never_comes(tmp_path: Path, revision: Any) -> None:
     options = SandboxOptions(revision=revision, think_ms=30)

@@ -147,8 +147,8 @@ async def test_a_socket_without_start_is_closed_after_five_seconds(tmp_path: Pat
             assert await stream.ends() == 1008
             assert 4.5 < loop.time() - began < 8
             assert stream.received == []
-        # the carrier asks what is next; the caller never had a stream
-        assert (await house.carrier.connected(sid)).verbs == ["Hangup"]
+        # the carrier asks what is next; the caller never had a stream, and is told so by its voice
+        assert (await house.carrier.connected(sid)).verbs == ["Say", "Hangup"]
         assert (await house.settled(sid))["end_reason"] == "no-media"
 
 

@@ -9,7 +9,7 @@ import pytest
 from gateway.ids import CallSid
 from gateway.store import Admitted, CallStore, Known, NoUserFree
 
-from .support import JumpClock, end, leased, new_call, stored
+from .support import HERE, JumpClock, end, leased, new_call, stored
 
 
 async def test_an_admitted_call_is_stored_as_it_was_announced(store: CallStore) -> None:
@@ -83,7 +83,7 @@ async def test_users_never_used_come_first_then_the_one_unused_for_longest(
         await store.admit(new_call(call_sid, users))
     for call_sid in ("CA2", "CA1"):
         clock.time += 1
-        await store.release_user(CallSid(call_sid))
+        await store.release_user(CallSid(call_sid), HERE)
 
     order = [await store.admit(new_call(f"CB{n}", users)) for n in range(3)]
 
@@ -100,10 +100,10 @@ async def test_a_user_may_hold_one_call_per_service_and_organization(store: Call
 
 async def test_a_late_release_does_not_free_the_user_of_the_next_call(store: CallStore) -> None:
     await store.admit(new_call("CA1"))
-    await store.release_user(CallSid("CA1"))
+    await store.release_user(CallSid("CA1"), HERE)
     await store.admit(new_call("CA2"))
 
-    await store.release_user(CallSid("CA1"))
+    await store.release_user(CallSid("CA1"), HERE)
 
     assert await store.admit(new_call("CA3")) == NoUserFree()
 

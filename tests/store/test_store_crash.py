@@ -30,7 +30,7 @@ async def one_call(store, replica, n):
         organization="o", service_id="s", candidates=(f"u{n}",), replica=replica,
         token_digest=sid, token_expires=0.0, answer="", record={"call_sid": sid}, now=0.0))
     os.write(1, f"admitted {sid}\\n".encode())
-    await store.save(sid, record={"call_sid": sid, "filling": "x" * 3000}, status="listening",
+    await store.save(sid, replica=replica, record={"call_sid": sid, "filling": "x" * 3000}, status="listening",
         end_reason=None, conversation_id=f"c{n}", conversation_state="open", ended=False)
     os.write(1, f"saved {sid}\\n".encode())
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import Fenced
 from gateway.ids import CallSid
-from gateway.store import SETTLED_STATES, Admitted, NoUserFree, open_store
+from gateway.store import SETTLED_STATES, Admitted, NoUserFree, Order, open_store
 from tests.support.redis_server import RedisServer
 
-from .support import JumpClock, end, leased, new_call, save
+from .support import HERE, JumpClock, end, leased, new_call, save
 
 USERS = ("u0", "u1", "u2")
 CALLS = st.integers(0, 7)
@@ -64,7 +65,7 @@ async def live(steps: list[tuple[str, int, object]], url: str) -> None:
                     await save(store, call, state, ended=ended)
                     model.settled[call] = ended and state in SETTLED_STATES
                 case "release", None:
-                    await store.release_user(CallSid(call))
+                    await store.release_user(CallSid(call), HERE)
                     model.release(call)
         orphans = await store.orphans(clock.time + 1000, "other:1:1:x")
 
@@ -89,6 +90,75 @@ def test_on_redis_they_do_too(
 ) -> None:
     redis_session.forget()
     asyncio.run(live(steps, redis_session.url))
+
+
+OWNERS = ("a:1:1:x", "b:1:1:y", "c:1:1:z")
+WHO = st.sampled_from(OWNERS)
+CHANGES = st.one_of(
+    st.tuples(st.sampled_from(("admit", "claim", "save", "end", "order", "take")), CALLS, WHO),
+    st.tuples(st.just("adopt"), CALLS, WHO),
+)
+
+
+async def owned(steps: list[tuple[str, int, str]], url: str) -> None:
+    """Replicas that claim, adopt, save and give orders: the store agrees with a model of owners."""
+    clock = JumpClock()
+    owner: dict[str, str] = {}
+    over: set[str] = set()
+    waiting: list[Order] = []
+    async with open_store(url, clock) as one, open_store(url, clock) as two:
+        for number, (step, which, who) in enumerate(steps):
+            store = (one, two)[OWNERS.index(who) % 2]
+            call = f"CA{which % 3}"
+            sid = CallSid(call)
+            alive = call in owner and call not in over
+            match step:
+                case "admit":
+                    await store.admit(new_call(call, (f"u-{call}",), replica=who))
+                    owner.setdefault(call, who)
+                case "claim":
+                    assert (await store.claim(sid, who, clock.time) is not None) is alive
+                    if alive:
+                        owner[call] = who
+                case "adopt" if call in owner:
+                    # everybody is alive at this hour
+                    assert not await store.adopt(sid, owner[call], who, clock.time)
+                case "save" | "end" if call in owner:
+                    # nothing is saved of a call that is over, save by who ended it
+                    ended = step == "end" or call in over
+                    saving = save(store, call, "finished", ended=ended, replica=who)
+                    (told,) = await asyncio.gather(saving, return_exceptions=True)
+                    assert isinstance(told, Fenced) is (owner[call] != who)
+                    if ended and told is None:
+                        over.add(call)
+                        waiting = [order for order in waiting if order.call_sid != call]
+                case "order":
+                    order = Order(call_sid=sid, kind="k", body={"n": number})
+                    assert await store.order(order, clock.time) is alive
+                    waiting += [order] if alive else []
+                case "take":
+                    mine = [order for order in waiting if owner[order.call_sid] == who]
+                    assert await store.take_orders(who, 0) == mine
+                    waiting = [order for order in waiting if order not in mine]
+
+
+OWNED = st.lists(CHANGES, max_size=40)
+
+
+@settings(max_examples=40, deadline=None)
+@given(OWNED)
+def test_owners_and_orders_follow_the_model(steps: list[tuple[str, int, str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(owned(steps, f"sqlite:///{folder}/calls.db"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=OWNED)
+def test_on_redis_owners_do_too(
+    redis_session: RedisServer, steps: list[tuple[str, int, str]]
+) -> None:
+    redis_session.forget()
+    asyncio.run(owned(steps, redis_session.url))
 
 
 REPLICAS = st.lists(
@@ -121,7 +191,7 @@ async def crowd(lives: list[list[tuple[str, int]]], url: str) -> None:
                         taken.remove(pair)
                     await end(store, call)
                     if step == "release":
-                        await store.release_user(CallSid(call))
+                        await store.release_user(CallSid(call), HERE)
                 users = [user for user, _ in taken]
                 assert len(users) == len(set(users)), "one user, two calls"
 

@@ -80,7 +80,7 @@ async def test_a_call_of_a_replica_that_fell_silent_is_an_orphan(
     store: CallStore, clock: JumpClock
 ) -> None:
     await store.admit(new_call("CA1", replica="a:1:1:x"))
-    await save(store, "CA1")
+    await save(store, "CA1", replica="a:1:1:x")
 
     assert await store.orphans(clock.time + HEARTBEAT_TTL, "b:1:1:y") == []
     late = clock.time + HEARTBEAT_TTL + 0.1

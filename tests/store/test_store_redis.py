@@ -11,14 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import StoreError
+from gateway.errors import Fenced, StoreError
 from gateway.ids import CallSid
-from gateway.store import CallStore, Known, NoUserFree, open_store
+from gateway.store import CallStore, Known, NoUserFree, Order, open_store
 from gateway.store.redis_line import PATIENCE
 from gateway.store.redis_schema import STEPS, upgrade_script
 from tests.support.redis_server import RedisServer, free_port, running_redis
 
-from .support import JumpClock, end, leased, new_call, save, stored
+from .support import (
+    HERE,
+    JumpClock,
+    end,
+    leased,
+    new_call,
+    save,
+    stored,
+    whole_life_with_owners,
+)
+
+TRANSFER = Order(call_sid=CallSid("CA1"), kind="transfer", body={"to": "+15550003333"})
 
 
 @pytest.fixture
@@ -63,7 +74,11 @@ async def test_a_server_that_forgot_everything_is_written_to_again(
             client.flushall()
             client.script_flush()
 
+        assert await store.take_orders(HERE, 0) == []
+        assert await store.claim(CallSid("CA1"), HERE, clock.time) is None
         assert await store.admit(new_call("CA1")) == leased("u1")
+        assert await store.order(TRANSFER, clock.time)
+        assert await store.take_orders(HERE, 0) == [TRANSFER]
         with redis_server.client() as client:
             assert client.get("{vg}:schema") == str(len(STEPS))
 
@@ -176,6 +191,169 @@ async def test_a_change_sent_again_says_what_the_first_did(
         assert not await line.change(operation, "another", *values)
 
 
+async def test_a_claim_sent_again_does_not_take_the_call_back(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        line = store._line  # type: ignore[attr-defined]
+        await line.change("claim", "nonce", "CA1", "b:1:1:y", clock.time)
+        await store.claim(CallSid("CA1"), "c:1:1:z", clock.time)
+        await line.change("claim", "nonce", "CA1", "b:1:1:y", clock.time)
+
+        assert (await stored(store, "CA1")).replica == "c:1:1:z"
+
+
+async def test_an_adoption_sent_again_after_a_claim_has_not_succeeded(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        line = store._line  # type: ignore[attr-defined]
+        values = ("nonce", "CA1", HERE, "b:1:1:y", clock.time + 99, False)
+        assert await line.change("adopt", *values)
+        await store.claim(CallSid("CA1"), "c:1:1:z", clock.time + 99)
+
+        assert not await line.change("adopt", *values)
+
+
+async def test_a_renewal_sent_again_does_not_make_a_spent_token_new(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        line = store._line  # type: ignore[attr-defined]
+        values = ("nonce", "CA1", "new", clock.time + 60, "<Response/>")
+        await line.change("renew_token", *values)
+        assert await store.use_token("new", clock.time) is not None
+        await line.change("renew_token", *values)
+
+        assert await store.use_token("new", clock.time) is None
+
+
+async def test_an_order_sent_again_after_it_was_taken_is_not_given_twice(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        line = store._line  # type: ignore[attr-defined]
+        values = ("nonce", "CA1", "transfer", "{}", clock.time)
+        await line.change("order", *values)
+        assert len(await store.take_orders(HERE, 0)) == 1
+        await line.change("order", *values)
+
+        assert await store.take_orders(HERE, 0) == []
+
+
+async def test_an_order_whose_answer_was_lost_goes_to_the_new_owner_once_its_taker_looks_again(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        await store.order(TRANSFER, clock.time)
+        line = store._line  # type: ignore[attr-defined]
+        assert await line.change("take_orders", "lost", HERE, None, clock.time)
+        await store.claim(CallSid("CA1"), "c:1:1:z", clock.time)
+        assert await store.take_orders("c:1:1:z", 0) == []  # it may have arrived
+        waiting = asyncio.create_task(store.take_orders("c:1:1:z", 60))
+        await asyncio.sleep(0.05)
+        assert await store.take_orders(HERE, 0) == []
+
+        assert await asyncio.wait_for(waiting, 10) == [TRANSFER]
+
+
+async def test_an_admission_is_not_withdrawn_once_the_call_was_claimed(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        line = store._line  # type: ignore[attr-defined]
+        for call_sid, claimed in (("CA1", True), ("CA2", False)):
+            await store.admit(new_call(call_sid, (f"user-of-{call_sid}",)))
+            with redis_server.client() as client:
+                nonce = client.hget(f"{{vg}}:call:{call_sid}", "admission")
+            if claimed:
+                await store.claim(CallSid(call_sid), "c:1:1:z", clock.time)
+
+            assert bool(await line.change("withdraw", nonce, call_sid)) is not claimed
+            assert (await store.get(CallSid(call_sid)) is not None) is claimed
+
+
+async def test_who_gets_a_call_with_orders_is_woken_and_a_wait_does_not_keep_a_flush(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        await store.order(TRANSFER, clock.time)
+        await store.claim(CallSid("CA1"), "c:1:1:z", clock.time)
+        assert "{vg}:bell:c:1:1:z" in keys(redis_server)
+
+        waiting = asyncio.create_task(store.take_orders("b:1:1:y", 60))
+        while not store._listening:  # type: ignore[attr-defined]
+            await store.ping()
+        listening = set(store._listening)  # type: ignore[attr-defined]
+        await store.flush()
+        assert listening == store._listening  # type: ignore[attr-defined]
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+async def test_with_every_answer_lost_once_each_order_arrives_once(
+    redis_server: RedisServer, clock: JumpClock, cut: int
+) -> None:
+    async with (
+        lossy(redis_server.port, cut) as port,
+        open_store(f"redis://127.0.0.1:{port}/0", clock) as store,
+    ):
+        got: list[Order] = []
+        await store.admit(new_call("CA1"))
+        assert await store.order(TRANSFER, clock.time)
+        got += await store.take_orders(HERE, 0)
+        call = await store.claim(CallSid("CA1"), "c:1:1:z", clock.time)
+        assert await store.order(TRANSFER, clock.time)
+        for replica in (HERE, "c:1:1:z", "c:1:1:z"):
+            got += await store.take_orders(replica, 0)
+
+        assert got == [TRANSFER] * 2
+        assert call is not None
+        assert call.replica == "c:1:1:z"
+        with pytest.raises(Fenced):
+            await save(store, "CA1")
+
+
+@asynccontextmanager
+async def lossy(server: int, cut: int) -> AsyncIterator[int]:
+    """A port that leads to the server and breaks the connection in place of every `cut`-th answer."""
+    answers = 0
+    lines = asyncio.TaskGroup()
+
+    async def forward(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+
+    async def back(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        nonlocal answers
+        while data := await source.read(65536):
+            answers += 1
+            # never twice in a row: that would be a store that is away, not an answer that is lost
+            if answers % (cut + 4) == cut:
+                break
+            sink.write(data)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", server)
+        there = lines.create_task(forward(reader, inner_writer))
+        here = lines.create_task(back(inner_reader, writer))
+        await asyncio.wait({there, here}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (there, here):
+            task.cancel()
+        writer.close()
+        inner_writer.close()
+
+    async with lines, await asyncio.start_server(connected, "127.0.0.1", 0) as front:
+        yield front.sockets[0].getsockname()[1]
+
+
 async def test_a_save_that_comes_after_a_later_one_changes_nothing(
     redis_server: RedisServer, clock: JumpClock
 ) -> None:
@@ -209,12 +387,47 @@ async def test_every_key_is_in_one_slot_and_a_prefix_keeps_two_apart(
             await save(store, "CA1")
             await store.keep_user("org", "caller", "ann")  # type: ignore[arg-type]
             await store.remember("key", "value")
+            await store.heartbeat(HERE, clock.time, "http://10.0.0.7:8080")
+            await store.claim(CallSid("CA1"), HERE, clock.time)
+            assert await store.order(TRANSFER, clock.time)
             await store.ping()
     with redis_server.client() as client:
         names = [str(name) for name in client.keys("*")]
 
     assert {name.partition("}")[0] for name in names} == {"{vg", "{other"}
-    assert len(names) == 2 * 13
+    # 13 of before, addresses, orders, last-order, order:1, bell, and two nonces that expire
+    assert len(names) == 2 * 20
+
+
+async def test_an_order_leaves_nothing_once_the_next_look_is_made(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        before = keys(redis_server)
+        await store.order(TRANSFER, clock.time)
+        for _ in range(2):
+            await store.take_orders(HERE, 0)
+
+        left = keys(redis_server) - before
+    with redis_server.client() as client:
+        lasting = {name for name in left if client.ttl(name) == -1}
+    assert lasting == {"{vg}:last-order"}
+
+
+def keys(server: RedisServer) -> set[str]:
+    with server.client() as client:
+        return {str(name) for name in client.keys("*")}
+
+
+async def test_a_replica_that_is_forgotten_leaves_no_address(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.heartbeat("a:1:1:x", clock.time, "http://a")
+        await store.heartbeat("b:1:1:y", clock.time + 2 * 86400, "http://b")
+    with redis_server.client() as client:
+        assert client.hgetall("{vg}:addresses") == {"b:1:1:y": "http://b"}
 
 
 async def test_nothing_but_the_call_is_left_of_a_settled_call(
@@ -223,7 +436,7 @@ async def test_nothing_but_the_call_is_left_of_a_settled_call(
     async with open_store(redis_server.url, clock) as store:
         await store.admit(new_call("CA1"))
         await end(store, "CA1")
-        await store.release_user(CallSid("CA1"))
+        await store.release_user(CallSid("CA1"), HERE)
     with redis_server.client() as client:
         left = {str(name).removeprefix("{vg}:") for name in client.keys("*")}
 
@@ -267,6 +480,23 @@ async def test_a_database_of_a_newer_program_is_refused_and_left_alone(
             pass
     with redis_server.client() as client:
         assert client.get("{vg}:schema") == "99"
+
+
+@pytest.mark.parametrize("version", range(1, len(STEPS)))
+async def test_a_database_of_an_older_version_is_brought_to_ours_with_its_calls(
+    redis_server: RedisServer, clock: JumpClock, version: int
+) -> None:
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        await save(store, "CA1")
+    with redis_server.client() as client:
+        # what later versions add is there only once it is used
+        client.set("{vg}:schema", version)
+
+    async with open_store(redis_server.url, clock) as store:
+        await whole_life_with_owners(store, clock)
+    with redis_server.client() as client:
+        assert client.get("{vg}:schema") == str(len(STEPS))
 
 
 async def test_a_later_step_keeps_what_the_database_holds(

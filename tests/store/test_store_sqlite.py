@@ -13,11 +13,11 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.ids import CallSid
-from gateway.store import SETTLED_STATES, Admitted, open_store, store_path
+from gateway.store import SETTLED_STATES, Admitted, Order, open_store, sql, store_path
 from gateway.store.schema import STEPS, upgrade
 from gateway.store.sqlite import open_sqlite
 
-from .support import JumpClock, leased, new_call
+from .support import HERE, JumpClock, leased, new_call, whole_life_with_owners
 
 
 @pytest.fixture
@@ -182,6 +182,62 @@ async def test_an_admission_cancelled_while_it_commits_is_undone(
         assert await store.admit(new_call("CA2")) == leased("u1")
 
 
+@pytest.mark.parametrize("claimed", [True, False])
+async def test_an_admission_is_not_withdrawn_once_another_has_claimed_the_call(
+    path: Path, clock: JumpClock, claimed: bool
+) -> None:
+    async with open_sqlite(path, clock) as store:
+        new = new_call("CA1")
+        await store.admit(new)
+        if claimed:
+            await store.claim(new.call_sid, "c:1:1:z", clock.time)
+        await store._write(lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest))
+
+        assert (await store.get(new.call_sid) is not None) is claimed
+
+
+async def test_orders_taken_while_the_taker_leaves_are_put_back_in_their_places(
+    path: Path, clock: JumpClock
+) -> None:
+    async with open_sqlite(path, clock) as store:
+        await store.admit(new_call("CA1"))
+        given = [Order(call_sid=CallSid("CA1"), kind="k", body={"n": n}) for n in range(3)]
+        for order in given[:2]:
+            await store.order(order, clock.time)
+        begun, gate = threading.Event(), threading.Event()
+
+        def hold(_connection: sqlite3.Connection) -> None:
+            begun.set()
+            gate.wait()
+
+        # The look's change and `hold` wait together, so they are one transaction.
+        first = threading.Event()
+        before = asyncio.create_task(store._write(lambda _: first.wait()))
+        taking = asyncio.create_task(store._take(HERE))
+        holding = asyncio.create_task(store._write(hold))
+        await asyncio.sleep(0)
+        first.set()
+        await asyncio.to_thread(begun.wait)
+        taking.cancel()
+        gate.set()
+        await asyncio.gather(before, holding)
+        await store.order(given[2], clock.time)
+
+        assert taking.cancelled()
+        assert await store.take_orders(HERE, 0) == given
+
+
+async def test_waiting_for_orders_does_not_take_the_files_lock(
+    url: str, path: Path, clock: JumpClock
+) -> None:
+    async with open_store(url, clock) as store:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+
+            assert await store.take_orders(HERE, 0) == []
+            other.execute("ROLLBACK")
+
+
 async def test_a_full_disk_fails_the_change_and_harms_nothing_else(
     path: Path, clock: JumpClock
 ) -> None:
@@ -265,6 +321,30 @@ async def test_a_file_of_a_newer_program_is_refused(url: str, path: Path, clock:
     with pytest.raises(StoreError, match="schema version 99"):
         async with open_store(url, clock):
             pass
+
+
+@pytest.mark.parametrize("older", range(1, len(STEPS)))
+async def test_a_file_of_an_older_version_is_brought_to_ours_with_its_calls(
+    url: str, path: Path, clock: JumpClock, older: int
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        upgrade(connection, STEPS[:older])
+        connection.execute(
+            """
+            INSERT INTO calls (call_sid, account_sid, direction, caller, called, route,
+              organization, service_id, user_id, replica, admitted_at, status, conversation_id,
+              conversation_state, token_digest, token_expires, answer, record)
+            VALUES ('CA1', 'AC1', 'inbound', '', '', '', 'org', '5a9db0c55a9db0c55a9db0c5', 'u1',
+              ?, 0, 'listening', 'c1', 'open', 'd', 0, '<Response/>', '{}')
+            """,
+            (HERE,),
+        )
+        connection.execute("INSERT INTO replicas (replica, beat) VALUES (?, 0)", (HERE,))
+    assert version(path) == older
+
+    async with open_store(url, clock) as store:
+        await whole_life_with_owners(store, clock)
+    assert version(path) == len(STEPS)
 
 
 async def test_a_later_step_keeps_what_the_file_holds(

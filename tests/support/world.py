@@ -18,6 +18,15 @@ from gateway.call.session import CallSession
 from gateway.ids import ConversationId, StreamSid
 
 Step = Callable[[], None]
+LETTING_GO = {
+    cmd.DropUtterance,
+    cmd.CloseTurn,
+    cmd.ClearSpeech,
+    cmd.ResumeSpeech,
+    cmd.CloseLine,
+    cmd.CountTurn,
+}
+"""All that may be asked for a call that another replica has."""
 
 
 def make_record() -> CallRecord:
@@ -59,10 +68,12 @@ class Playing:
 class World:
     policy: Policy = field(default_factory=Policy)
     now: float = 0.0
+    left: CallRecord | None = None
+    """What a lost process left behind: the call is taken up, not begun."""
     trace: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.session = CallSession(make_record(), self.policy)
+        self.session = CallSession(self.left or make_record(), self.policy)
         self.wire: Wire | None = None
         self.queue: list[Playing] = []
         self.cleared: list[int] = []
@@ -77,21 +88,45 @@ class World:
         self.finishing: str | None = None
         self.freeing = False
         self.line_open = False
-        self.stream_came = False
         self.hanging_up = False
+        self.words: dict[int, list[int]] = {}
+        """The utterances of each turn."""
+        self.halves: set[int] = set()
+        """Utterances that were cut off by the loss of the line."""
+        self.back_by = 0.0
+        """When a caller who is away is given up."""
         self.ended: set[int] = set()
         """Turns with which the agent ended the conversation: their reply is never discarded."""
-        self.perform(self.session.begin(self.now))
+        if self.left is None:
+            self.perform(self.session.begin(self.now))
+            return
+        if self.left.conversation_id is not None:
+            self.conversations.append(self.left.conversation_id)
+        self.perform(self.session.resume(self.now))
 
     # ------------------------------------------------------------ doing
 
     def happen(self, event: ev.Event) -> None:
         self.trace.append(f"{self.now:.2f} {event}")
         phase = self.session.phase
+        reason = self.session.record.end_reason
         commands = self.session.handle(event, self.now)
         if phase is Phase.ENDED:
             assert commands == [], "an ended call asks for nothing"
+        self._mind_away(event, phase)
+        if isinstance(event, ev.TakenOver) and phase is not Phase.ENDED:
+            assert self.session.disowned
+            assert self.session.phase is Phase.ENDED
+            assert {type(command) for command in commands} <= LETTING_GO
         self.perform(commands)
+        assert reason in {None, self.session.record.end_reason}, "one end reason"
+
+    def _mind_away(self, event: ev.Event, before: Phase) -> None:
+        if self.session.phase is not Phase.AWAY:
+            return
+        assert self.session.record.status == "ringing"
+        if before is not Phase.AWAY or isinstance(event, ev.TokenRenewed):
+            self.back_by = self.now + self.policy.reconnect_seconds
 
     def wake(self) -> None:
         deadline = self.session.deadline
@@ -99,7 +134,11 @@ class World:
             return
         self.now = max(self.now, deadline)
         self.trace.append(f"{self.now:.2f} wake")
+        reason = self.session.record.end_reason
         self.perform(self.session.wake(self.now))
+        assert reason in {None, self.session.record.end_reason}, "one end reason"
+        if self.session.phase is Phase.AWAY:
+            assert self.now < self.back_by, "nobody is waited for without end"
 
     def perform(self, commands: list[cmd.Command]) -> None:
         for command in commands:
@@ -109,6 +148,8 @@ class World:
             assert self.session.deadline is None, "no deadline after the end"
 
     def _do(self, command: cmd.Command) -> None:
+        if isinstance(command, cmd.SayReply | cmd.SayFiller | cmd.SayPhrase | cmd.CountDeadAir):
+            assert self.line_open, "nothing is said, and no silence counted, where nobody can hear"
         match command:
             case cmd.OpenConversation():
                 self._open(0)
@@ -117,9 +158,15 @@ class World:
                 self._open(command.turn)
                 assert self.wire is not None
                 self.wire.sealed = False
+                self.words[command.turn] = list(command.utterances)
+                self._whole(command.turn)
+            case cmd.ExtendTurn():
+                self.words[command.turn].append(command.utterance)
             case cmd.SendText() | cmd.RetryTurn():
                 self._open(command.turn)
+                self._whole(command.turn)
             case cmd.SealTurn():
+                self._whole(command.turn)
                 if self.wire is not None and self.wire.turn == command.turn:
                     self.wire.sealed = True
             case cmd.CloseTurn():
@@ -147,6 +194,12 @@ class World:
                 self.queue.clear()
             case cmd.HangUp():
                 assert not self.hanging_up, "one hang-up"
+                assert self.session.record.end_reason != "transfer", "the carrier goes on with it"
+                self.hanging_up = True
+            case cmd.ReleaseLine():
+                assert not self.hanging_up, "one hang-up"
+                assert self.session.record.end_reason == "transfer"
+                assert self.session.record.transfer_to is not None
                 self.hanging_up = True
             case cmd.CloseLine():
                 self.line_open = False
@@ -160,6 +213,10 @@ class World:
             assert self.conversations, "no turn without a conversation"
             assert self.conversations[-1] not in self.over, "no turn after the end"
         self.wire = Wire(turn)
+
+    def _whole(self, turn: int) -> None:
+        cut_off = self.halves.intersection(self.words.get(turn, ()))
+        assert not cut_off, "half an utterance must not become a turn"
 
     def _finish(self) -> None:
         assert self.wire is None, "finish waits for the running interaction"
@@ -179,8 +236,8 @@ class World:
             usual += [lambda: self._freed(True, False), lambda: self._freed(False, True)]
         if self.finishing is not None:
             usual += [lambda: self._settle("finished")]
-        if not self.stream_came:
-            usual.append(self._stream)
+        if not self.line_open:
+            usual += [self._stream, self._stream, lambda: self._pass(12.0)]
         usual += [lambda: self._pass(0.2), lambda: self._pass(1.0)]
         rare = [self.wake, lambda: self._pass(12.0), *self._line_options(), *self._failures()]
         kinds, choice = (rare, choice // 24) if choice % 24 == 0 else (usual, choice // 24)
@@ -191,23 +248,45 @@ class World:
         while (deadline := self.session.deadline) is not None and deadline <= until:
             self.wake()
         self.now = until
+        if self.session.phase is Phase.AWAY:
+            assert self.now < self.back_by, "nobody is waited for without end"
 
     def _line_options(self) -> list[Step]:
-        if not self.stream_came:
-            return [self._stream] * 4 + [lambda: self.happen(ev.TokenRenewed())]
-        if self.hanging_up:
-            return [lambda: self.happen(ev.LineClosed())]
-        return [
-            lambda: self.happen(ev.CallerGone()),
+        house: list[Step] = [
             lambda: self.happen(ev.EndRequested("drain")),
             lambda: self.happen(ev.EndRequested("operator")),
+            lambda: self.happen(ev.TransferRequested("+15550003333")),
+            lambda: self.happen(ev.TakenOver()),
             lambda: self.happen(ev.Broken()),
+        ]
+        if not self.line_open:
+            gone: Step = lambda: self.happen(ev.CallerGone())  # noqa: E731
+            return [
+                *[self._stream] * 4,
+                *[lambda: self.happen(ev.TokenRenewed())] * 2,
+                gone,
+                *house,
+            ]
+        if self.hanging_up:
+            return [lambda: self.happen(ev.LineClosed()), self._lose_line]
+        return [
+            *[self._lose_line] * 4,
+            lambda: self.happen(ev.CallerGone()),
             self._stream,
+            *house,
         ]
 
     def _stream(self) -> None:
-        self.stream_came = self.line_open = True
+        self.line_open = True
         self.happen(ev.StreamOpened(StreamSid("MZ1")))
+
+    def _lose_line(self) -> None:
+        """The socket is gone, and with it whatever the ears had open."""
+        self.line_open = False
+        if self.utterance is not None:
+            self.halves.add(self.utterance)
+            self.utterance = None
+        self.happen(ev.LineLost())
 
     def _caller_options(self) -> list[Step]:
         if not self.line_open:
@@ -379,6 +458,10 @@ class World:
 
     def check_settled(self) -> None:
         assert self.session.phase is Phase.ENDED
+        if self.session.disowned:
+            assert self.wire is None or self.wire.cut, "what is open of the call is closed"
+            assert all(count == 1 for count in self.finishes.values())
+            return
         assert self.wire is None
         assert self.session.record.end_reason is not None
         for name in self.conversations:
