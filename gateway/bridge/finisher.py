@@ -29,7 +29,7 @@ REFUSALS: Final = 5
 """Tries on an answer that no waiting mends (403, 422, ...) before the debt is given up as refused."""
 SEARCHES: Final = (1.0, 5.0)
 """Pauses before looking for a conversation whose id never reached us: the API may still be making it."""
-CLOCK_SKEW: Final = 1.0
+CLOCK_SKEW: Final = 5.0
 """Seconds by which the API's clock may differ from ours."""
 
 

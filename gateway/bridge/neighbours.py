@@ -71,7 +71,7 @@ class Neighbours:
         """Where the replica that has this call was last reached; None: nowhere, or it is this one."""
         if call.replica == self._replica or proven_dead(call.replica):
             return None
-        return await self._asked(lambda: self._store.address_of(call.replica, None))
+        return await self._asked(lambda: self._store.address_of(call.replica, None)) or None
 
     async def lives(self, call: StoredCall) -> bool:
         """Whether the replica that has this call answers, or has told the store that it lives."""
@@ -100,6 +100,10 @@ class Neighbours:
         call = await self.call(call_sid)
         if call is None or call.ended:
             return None
+        if call.replica != self._replica:
+            now = self._clock.wall()
+            if await self._asked(lambda: self._store.address_of(call.replica, now)) == "":
+                raise Unanswered  # alive, and nobody can ask it
         route = self._routes.owner(call)
         lost = call.record.get("reconnects")
         if route is None or (isinstance(lost, int) and lost >= MAX_RECONNECTS):

@@ -106,6 +106,8 @@ class Switchboard:
         self._sorry = Lately[None](MAX_APOLOGIES)
         """Calls whose callers we could not speak to, in order."""
         self._refusals = Refusals(store, clock, options.replica)
+        self._taking: dict[str, asyncio.Task[Bridge | None]] = {}
+        """Calls of other replicas, on their way here."""
         self._answering: dict[str, asyncio.Future[Answer]] = {}
         self._admitting = 0
         """Calls on their way into the store: they count before they are held."""
@@ -243,18 +245,28 @@ class Switchboard:
 
     async def take_up(self, call_sid: CallSid) -> Answer:
         """The call's process is gone, its caller is not: the call goes on here."""
-        try:
-            bridge = await self._taken_up(call_sid)
-        except Unanswered:
-            return Refuse.LOST
-        return Refuse.LOST if bridge is None else await self._new_stream(bridge)
+        bridge = await self._taken_up(call_sid)
+        return Refuse.LOST if bridge is None else await self._answer_again(bridge)
 
     async def _taken_up(self, call_sid: CallSid) -> Bridge | None:
-        if self._tasks is None:
+        """The call, going on here; whoever asks while it is being taken up gets the same one."""
+        under_way = self._taking.get(call_sid)
+        if under_way is not None:
+            return await asyncio.shield(under_way)
+        if call_sid in self._calls or self._tasks is None:
+            return self._calls.get(call_sid)
+        taking = self._tasks.create_task(self._take(call_sid, self._tasks), name="take up")
+        self._taking[call_sid] = taking
+        taking.add_done_callback(lambda _: self._taking.pop(call_sid, None))
+        return await asyncio.shield(taking)
+
+    async def _take(self, call_sid: CallSid, tasks: asyncio.TaskGroup) -> Bridge | None:
+        try:
+            bridge = await self._neighbours.take_up(call_sid)
+        except Unanswered:
             return None
-        bridge = await self._neighbours.take_up(call_sid)
         if bridge is not None:
-            self._begin(bridge, None, self._tasks)
+            self._begin(bridge, None, tasks)
         return bridge
 
     async def _admit(self, incoming: Incoming, route: Route, tasks: asyncio.TaskGroup) -> Answer:
@@ -424,7 +436,7 @@ class Switchboard:
 
     def holds(self, call_sid: str) -> bool:
         """Whether the call is this process's: live, settling, or on its way in."""
-        return call_sid in self._calls or call_sid in self._answering
+        return any(call_sid in some for some in (self._calls, self._answering, self._taking))
 
     async def after_stream(
         self, call_sid: CallSid, *, gone: bool, asked_since: float | None = None
@@ -474,7 +486,7 @@ class Switchboard:
             return Connect(ticket.document)
         if bridge.stream_over():
             if record.reconnects < MAX_RECONNECTS:
-                return await self._new_stream(bridge)
+                return await self._answer_again(bridge)
             fact(_log, "call.reconnected-too-often", call_sid=record.call_sid)
             bridge.over()
             route = self._routes.find(record.called)

@@ -137,6 +137,8 @@ class Turn:
     cut: bool = False
     """The core asked for the connection to be closed."""
     tries: int = 0
+    body_sent: bool = False
+    """All that was said has left, in the latest try: the API may make a turn of it."""
     reported: bool = False
     """The core was told that this exchange's connection has ended."""
 
@@ -187,7 +189,8 @@ class Exchanges:
             if not turn.cut:
                 raise
             _uncancel()
-            failure = ev.Failure(ev.FailureKind.CLOSED)
+            asked = reading.began or turn.body is None or turn.body_sent
+            failure = ev.Failure(ev.FailureKind.CLOSED, asked=asked)
         self._close(reading, failure)
 
     async def _read(self, reading: _Reading) -> None:

@@ -95,24 +95,29 @@ class Turns:
         return kept
 
     def _start(self, turn: Turn) -> None:
-        turn.cut = turn.reported = False
+        turn.cut = turn.reported = turn.body_sent = False
         turn.reply.release()
         turn.reply = Speech()
         turn.fillers.clear()
         if turn.utterances:
-            index = turn.index
-            turn.body = UtteranceBody(turn.utterances, lambda: self._emit(ev.BodySent(index)))
+            turn.body = UtteranceBody(turn.utterances, lambda: self._body_sent(turn))
             if turn.sealed:
                 turn.body.seal()
         turn.task = self._child(self._exchanges.run(turn), f"turn {turn.index}")
         turn.task.add_done_callback(lambda task: self._turn_done(turn, task))
+
+    def _body_sent(self, turn: Turn) -> None:
+        turn.body_sent = True
+        self._emit(ev.BodySent(turn.index))
 
     def _turn_done(self, turn: Turn, task: asyncio.Task[None]) -> None:
         """An exchange that ended without a word (cut before it began, or broken) has ended all the same."""
         if not turn.reported and turn.task is task and (turn.cut or not task.cancelled()):
             turn.reported = True
             kind = ev.FailureKind.CLOSED if turn.cut else ev.FailureKind.VOID
-            self._emit(ev.TurnClosed(turn.index, ev.Failure(kind)))
+            # cut before it began, nothing was asked
+            failure = ev.Failure(kind, asked=not turn.cut or turn.body_sent)
+            self._emit(ev.TurnClosed(turn.index, failure))
 
     def _close(self, turn: Turn) -> None:
         turn.cut = True

@@ -248,7 +248,9 @@ class Exchange:
     def drained(self, turn: Turn, failure: Failure | None) -> None:
         """The unwanted reply's connection has ended."""
         self.draining = None
-        closed = failure is not None and failure.kind is FailureKind.CLOSED
+        closed = (
+            failure is not None and failure.kind is FailureKind.CLOSED and failure.asked
+        )  # else the API has not got all of it, and makes nothing of a half
         stored = turn.completed or (closed and not turn.reset)
         if failure is not None and not stored and failure.status != 400 and not turn.is_greeting:
             self._reclaim(turn)

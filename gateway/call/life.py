@@ -295,6 +295,9 @@ class Life:
         self.voice.clear()
         self._out.append(CloseLine())
         self._enter(Phase.SETTLING, now)
+        if self.exchange.conversation is Conversation.NONE and self.exchange.connected is not None:
+            # its create is still open: the user is not free, and what comes of it is owed
+            self.record.conversation_state = Conversation.FINISHING.value
         self._stop_upload()
         self._bound_drain(now, self.policy.settle_seconds)
         self._pay(now)
@@ -318,8 +321,8 @@ class Life:
             self.record.conversation_state = Conversation.FINISHING.value
             self._dirty = True
         elif self.exchange.conversation is not Conversation.FINISHING:
-            if self.exchange.conversation is Conversation.OVER:
-                self.record.conversation_state = Conversation.OVER.value
+            if self.exchange.conversation in {Conversation.OVER, Conversation.NONE}:
+                self.record.conversation_state = self.exchange.conversation.value
             self._enter(Phase.ENDED, now)
 
     def _drop_speech(self) -> None:

@@ -197,9 +197,9 @@ class CallStore(Protocol):
         ...
 
     async def address_of(self, replica: str, now: float | None) -> str | None:
-        """Return where this replica is reached; None where it is dead or never said.
+        """Return where this replica is reached, empty where it never said; None where it is dead.
 
-        `now=None`: where it was reached when it last said, dead or not.
+        `now=None`: where it was reached when it last said, dead or not; None where nobody knows it.
         """
         ...
 

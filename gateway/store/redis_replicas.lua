@@ -12,7 +12,9 @@ function does.heartbeat(replica, now, address)
 end
 
 function reads.address_of(replica, now)
-  return (now == '' or not silent(replica, now)) and redis.call('HGET', addresses, replica)
+  if now ~= '' and silent(replica, now) then return false end
+  if not redis.call('ZSCORE', replicas, replica) then return false end
+  return redis.call('HGET', addresses, replica) or ''
 end
 
 function reads.replicas()

@@ -234,7 +234,7 @@ def address_of(connection: sqlite3.Connection, replica: str, now: float | None) 
         return None
     statement = "SELECT address FROM replicas WHERE replica = ?"
     row = connection.execute(statement, (replica,)).fetchone()
-    return None if row is None else row["address"]
+    return None if row is None else row["address"] or ""
 
 
 def orphans(connection: sqlite3.Connection, now: float, replica: str) -> list[StoredCall]:

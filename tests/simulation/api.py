@@ -52,11 +52,18 @@ class Interaction:
     stored: bool = False
     voided: bool = False
     """It failed by an `error` event, which the client is still there to read."""
+    voided_at: float = 0.0
     ends: bool = False
     running: bool = True
     """The service works on it."""
     first: bool = False
     """The creation."""
+
+    @property
+    def crossed(self) -> bool:
+        """The client closed the connection while the news of its failure was on its way there."""
+        closed = self.connection.closed_at
+        return closed is not None and closed < self.voided_at + self.connection.latency
 
 
 @dataclass(slots=True)
@@ -520,6 +527,7 @@ class Api:
         self._event(interaction.connection, "error", http_error_code=500, error_description="void")
         self._world.note("api", f"interaction {interaction.number} voided")
         interaction.voided = interaction.connection.client_open
+        interaction.voided_at = self._world.loop.time()
         if interaction.first and not self._plan.void_create_stays:
             conversation.deleted = True
 

@@ -61,6 +61,8 @@ class Connection:
         self.answered = False
         """The server has begun to answer."""
         self.closed_by_server = False
+        self.closed_at: float | None = None
+        """When the client closed it by itself."""
         self._under_way: deque[Callable[[], None]] = deque()
         self._buffer = bytearray()
         self._eof = False
@@ -83,6 +85,7 @@ class Connection:
         """The client's end is closed, reset, or its process dead."""
         if self.client_open:
             self.client_open = False
+            self.closed_at = self.world.loop.time()
             self.process.unwatch(self._watch)
             self.world.loop.later(self.latency, self._reset)
 

@@ -291,13 +291,15 @@ async def test_a_living_replica_is_reached_where_it_said(
         assert await two.address_of(A, clock.time + HEARTBEAT_TTL) == "http://10.0.0.7:8080"
         assert await two.address_of(A, clock.time + SILENT) is None
         assert await two.address_of(B, clock.time) is None
+        assert await two.address_of(A, None) == "http://10.0.0.7:8080"
+        assert await two.address_of(B, None) is None
 
 
 async def test_a_beat_without_an_address_keeps_it_and_one_with_another_replaces_it(
     store: CallStore, clock: JumpClock
 ) -> None:
     await store.heartbeat(A, clock.time)
-    assert await store.address_of(A, clock.time) is None
+    assert await store.address_of(A, clock.time) == "", "it lives, and never said"
     await store.heartbeat(A, clock.time, "http://one")
     await store.heartbeat(A, clock.time + 4)
     await store.admit(new_call("CA1", replica=A, now=clock.time + 5))
