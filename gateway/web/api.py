@@ -57,7 +57,7 @@ def refuse_stranger(request: web.Request) -> web.Response | None:
 
     Without a token configured, that is somebody on this very machine: the peer is loopback, and no
     proxy stands between (its header fields, or HTTP/1.0, which some speak by default), nor a web
-    page elsewhere (a Host that is not a loopback name, or what a browser says of the page).
+    page elsewhere whose name was made to point here (a Host that is not a loopback name).
     """
     token = request.app[ADMIN_TOKEN]
     if token is None:
@@ -78,11 +78,12 @@ def refuse_stranger(request: web.Request) -> web.Response | None:
 
 
 def refuse_page(request: web.Request) -> web.Response | None:
-    """A web page elsewhere must not order anything by way of an operator's browser."""
+    """A web page elsewhere must not ask anything by way of an operator's browser."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get("Origin")
-    if request.method == "GET" or origin is None:
-        return None
-    if origin.partition("://")[2].lower() == request.headers.get("Host", "").lower():
+    host = request.headers.get("Host", "")
+    own = origin is None or origin.partition("://")[2].lower() == host.lower()
+    if own and site in {"none", "same-origin"}:
         return None
     return problem(403, "this was sent by a web page elsewhere")
 
@@ -93,15 +94,7 @@ def _asked_on_this_machine(request: web.Request) -> bool:
         return False
     if request.version < HttpVersion11 or any(map(_FROM_ELSEWHERE.fullmatch, request.headers)):
         return False
-    return not _asked_by_a_page(request) and _is_loopback_name(request.headers.get("Host", ""))
-
-
-def _asked_by_a_page(request: web.Request) -> bool:
-    """Whether a page of another origin made the browser of somebody on this machine ask."""
-    site = request.headers.get("Sec-Fetch-Site", "none")
-    origin = request.headers.get("Origin")
-    own = origin is None or origin == f"{request.scheme}://{request.headers.get('Host', '')}"
-    return site not in {"none", "same-origin"} or not own
+    return _is_loopback_name(request.headers.get("Host", ""))
 
 
 def _is_loopback_name(host_header: str) -> bool:

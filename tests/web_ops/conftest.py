@@ -14,7 +14,7 @@ from gateway.clock import SystemClock
 from gateway.metrics import Metrics
 from gateway.store import CallStore, open_store
 from gateway.web import api, health, middleware
-from gateway.web.keys import ADMIN_TOKEN, LIVE_RECORDS, METRICS, READINESS, STORE
+from gateway.web.keys import ADMIN_TOKEN, LIVE_RECORDS, METRICS, PROCESS, READINESS, STORE
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[..., Awaitable[Client]]
@@ -45,6 +45,7 @@ class Stage:
         app[READINESS] = self.why_not
         app[LIVE_RECORDS] = self.live_record
         app[ADMIN_TOKEN] = admin_token
+        app[PROCESS] = "this-process"
         health.add_routes(app)
         api.add_routes(app)
         return app

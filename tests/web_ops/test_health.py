@@ -19,7 +19,7 @@ async def test_alive_is_200_whatever_else_is_wrong(client: Client, stage: Stage)
     answer = await client.get("/healthz")
 
     assert answer.status == 200
-    assert await answer.json() == {"alive": True}
+    assert await answer.json() == {"alive": True, "process": "this-process"}
 
 
 async def test_ready_is_200_with_nothing_in_the_way(client: Client) -> None:
