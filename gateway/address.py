@@ -6,6 +6,8 @@ import ipaddress
 import socket
 from typing import Final
 
+from yarl import URL
+
 from gateway.store import RedisPlace, store_place
 
 _ANY_PORT: Final = 9
@@ -25,6 +27,18 @@ def own_address(store_url: str, host: str, port: int) -> str:
             return ""
         host = found
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def with_port(url: str, port: int) -> str:
+    """The same address (`http://HOST[:PORT]`) with another port."""
+    return str(URL(url).with_port(port)).rstrip("/")
+
+
+def private_host(store_url: str, host: str) -> str:
+    """What a worker binds for the others on its store alone: no more than they need to reach it."""
+    if _is_any(host) and not isinstance(store_place(store_url), RedisPlace):
+        return "127.0.0.1"  # one file: all of them are on this machine
+    return host
 
 
 def _is_any(host: str) -> bool:

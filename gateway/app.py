@@ -7,14 +7,14 @@ import logging
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from aiohttp import web
 
-from gateway.address import own_address
+from gateway.address import own_address, private_host, with_port
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.amigo.revisions import Revision, revision_named
@@ -43,8 +43,9 @@ from gateway.settings.model import SHORTEST_SECRET
 from gateway.settings.values import is_this_machine
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
-from gateway.web.listening import listening
+from gateway.web.listening import Port, open_port
 from gateway.web.relay import open_relay
+from gateway.worker import Stopping, Worker, obeying_parent
 
 _log = logging.getLogger(__name__)
 
@@ -66,21 +67,50 @@ class Gateway:
     switchboard: Switchboard
     finisher: Finisher
     aftermath: Aftermath
+    recovery: Recovery
     address: tuple[str, int]
+
+    async def leave(self, seconds: float, hurried: asyncio.Event) -> bool:
+        """Drain and settle; whether something is still owed, to be paid by whoever finds it."""
+        return await leave(
+            self.switchboard, self.recovery, self.finisher, self.aftermath, seconds, hurried
+        )
+
+
+async def leave(
+    switchboard: Switchboard,
+    recovery: Recovery,
+    finisher: Finisher,
+    aftermath: Aftermath,
+    seconds: float,
+    hurried: asyncio.Event,
+) -> bool:
+    """Have these parts of a process come to their end (`Gateway.leave`)."""
+    await switchboard.drain(seconds, hurried)
+    recovery.part()
+    await finisher.wait_paid(SETTLE_SECONDS)
+    await aftermath.wait_done(AFTERMATH_SECONDS)
+    return bool(switchboard.unsettled or finisher.owed)
 
 
 @asynccontextmanager
 async def run_gateway(
-    settings: Settings, clock: Clock | None = None, *, token_seconds: float = TOKEN_SECONDS
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    token_seconds: float = TOKEN_SECONDS,
+    worker: Worker | None = None,
 ) -> AsyncIterator[Gateway]:
     """Serve until the context is left; `Gateway.switchboard.drain` ends calls politely before that.
 
+    A worker shares its port with others, and has a second one of its own for what they pass on to it.
     Raises StoreError or ConfigError when it cannot start.
     """
     clock = clock or SystemClock()
     _warn_of_weak_secrets(settings)
     _warn_of_open_doors(settings)
-    metrics, replica = Metrics(), make_replica()
+    metrics = Metrics(None if worker is None else worker.shelf)
+    replica = make_replica()
     waiting, pulse = WaitingRoom(), Pulse(clock, metrics.event_loop_lag_seconds.observe)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
@@ -116,7 +146,9 @@ async def run_gateway(
             _switchboard(settings, routes, services, replica, waiting, relay)
         )
         if settings.gateway_recordings_dir is not None:
-            await asyncio.to_thread(_prepare_recordings, settings.gateway_recordings_dir)
+            # tracks of live calls look like those of a crash: only the first worker may mend them
+            mending = worker is None or worker.first("recordings-mended")
+            await asyncio.to_thread(_prepare_recordings, settings.gateway_recordings_dir, mending)
         doors = Doors(
             switchboard=switchboard,
             store=store,
@@ -130,7 +162,9 @@ async def run_gateway(
             relay=relay,
             replica=replica,
         )
-        address = await stack.enter_async_context(_listening(settings, make_web(doors), metrics))
+        listening = _listening(settings, make_web(doors), metrics, alone=worker is None)
+        address, own = await stack.enter_async_context(listening)
+        reached_at = _reached_at(settings, own, alone=worker is None)
         recovery = Recovery(
             store,
             routes,
@@ -143,8 +177,7 @@ async def run_gateway(
             holds=switchboard.holds,
             probe=relay,
             reconnect_seconds=settings.gateway_reconnect_seconds,
-            address=settings.gateway_replica_url
-            or own_address(settings.gateway_store_url, *address),
+            address=reached_at,
         )
         tasks.start(recovery.run(), "recovery")
         if settings.gateway_reconcile_seconds:
@@ -156,32 +189,40 @@ async def run_gateway(
                 finished=metrics.orphans_finished_total.inc,
             )
             tasks.start(reconciler.run(), "reconciler")
-        fact(_log, "gateway.ready", host=address[0], port=address[1], replica=replica)
+        fact(
+            _log,
+            "gateway.ready",
+            host=address[0],
+            port=address[1],
+            replica=replica,
+            reached_at=reached_at,
+        )
         try:
-            yield Gateway(switchboard, finisher, aftermath, address)
+            yield Gateway(switchboard, finisher, aftermath, recovery, address)
         finally:
             switchboard.stop()
 
 
-async def serve(settings: Settings, ready: Callable[[tuple[str, int]], None]) -> int:
-    """Run until SIGTERM or SIGINT, drain, settle; exit status 0 only with nothing owed."""
+async def serve(
+    settings: Settings,
+    ready: Callable[[tuple[str, int]], None],
+    worker: Worker | None = None,
+) -> int:
+    """Run until SIGTERM or SIGINT, drain, settle; exit status 0 only with nothing owed.
+
+    A worker obeys its parent as well, and ends when the parent is gone.
+    """
     loop = asyncio.get_running_loop()
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def asked() -> None:
-        (hurry if stop.is_set() else stop).set()
-
+    stopping = Stopping()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    async with run_gateway(settings) as gateway:
+        loop.add_signal_handler(number, stopping.signalled)
+    parent = nullcontext() if worker is None else obeying_parent(stopping)
+    async with parent, run_gateway(settings, worker=worker) as gateway:
         ready(gateway.address)
-        await stop.wait()
+        await stopping.asked.wait()
         fact(_log, "gateway.draining", calls=gateway.switchboard.active)
-        await gateway.switchboard.drain(settings.gateway_drain_seconds, hurry)
-        paid = await gateway.finisher.wait_paid(SETTLE_SECONDS)
-        await gateway.aftermath.wait_done(AFTERMATH_SECONDS)
-        owing = gateway.switchboard.unsettled or not paid
-        fact(_log, "gateway.stopped", owing=bool(owing))
+        owing = await gateway.leave(settings.gateway_drain_seconds, stopping.hurried)
+        fact(_log, "gateway.stopped", owing=owing)
         return 1 if owing else 0
 
 
@@ -299,8 +340,8 @@ def _warn_of_open_doors(settings: Settings) -> None:
             fact(_log, "setting.unsafe", level=logging.WARNING, setting=name, meaning=meaning)
 
 
-def _prepare_recordings(directory: Path) -> None:
-    """Make sure that recordings can be written, and finish those a crash left behind."""
+def _prepare_recordings(directory: Path, mending: bool) -> None:
+    """Make sure that recordings can be written; `mending`: finish those a crash left behind."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -308,7 +349,8 @@ def _prepare_recordings(directory: Path) -> None:
     except OSError as error:
         problem = f"cannot write to {directory}: {error.strerror}"
         raise ConfigError([BadSetting("GATEWAY_RECORDINGS_DIR", problem)]) from error
-    mend(directory)
+    if mending:
+        mend(directory)
 
 
 def _signatures(settings: Settings) -> SignatureCheck | None:
@@ -387,20 +429,36 @@ def _observer(metrics: Metrics) -> Callable[[str, int | None, float], None]:
 
 @asynccontextmanager
 async def _listening(
-    settings: Settings, app: web.Application, metrics: Metrics
-) -> AsyncIterator[tuple[str, int]]:
-    host, port = settings.gateway_host, settings.gateway_port
-    async with AsyncExitStack() as stack:
-        try:
-            address = await stack.enter_async_context(
-                listening(app, host, port, on_cut=_cut_counter(metrics))
-            )
-        except OSError as error:
-            reason = error.strerror or str(error)
-            problem = f"cannot listen on {host}:{port}: {reason}"
-            raise ConfigError([BadSetting("GATEWAY_PORT", problem)]) from error
-        yield address
+    settings: Settings, app: web.Application, metrics: Metrics, *, alone: bool
+) -> AsyncIterator[tuple[tuple[str, int], tuple[str, int]]]:
+    """Where everybody reaches us, and where other replicas do: the same, for a process that is alone."""
+
+    def on_cut(why: str) -> None:
+        metrics.connections_cut_total.labels(why=why).inc()
+
+    host = settings.gateway_host
+    async with open_port(app, on_cut=on_cut) as port:
+        everybody = await _bind(port, host, settings.gateway_port, shared=not alone)
+        if alone:
+            yield everybody, everybody
+            return
+        if not settings.gateway_replica_url:
+            host = private_host(settings.gateway_store_url, host)
+        yield everybody, await _bind(port, host, 0, shared=False)
 
 
-def _cut_counter(metrics: Metrics) -> Callable[[str], None]:
-    return lambda why: metrics.connections_cut_total.labels(why=why).inc()
+async def _bind(port: Port, host: str, number: int, *, shared: bool) -> tuple[str, int]:
+    try:
+        return await port.bind(host, number, shared=shared)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        problem = f"cannot listen on {host}:{number}: {reason}"
+        raise ConfigError([BadSetting("GATEWAY_PORT", problem)]) from error
+
+
+def _reached_at(settings: Settings, own: tuple[str, int], *, alone: bool) -> str:
+    """The address that other replicas are told; empty where it cannot be found out."""
+    said = settings.gateway_replica_url
+    if said:
+        return said if alone else with_port(said, own[1])
+    return own_address(settings.gateway_store_url, *own)

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Literal, TextIO
 from urllib.parse import quote
 
@@ -209,10 +210,13 @@ def _indented(trace: str) -> str:
 class _WaitingLines(logging.Handler):
     """Formats where the line is logged (the context is there) and writes in a thread of its own."""
 
-    def __init__(self, stream: TextIO, formatter: logging.Formatter) -> None:
+    def __init__(
+        self, stream: TextIO, formatter: logging.Formatter, shared: Path | None = None
+    ) -> None:
         super().__init__()
         self.setFormatter(formatter)
         self._stream = stream
+        self._turn = None if shared is None else shared.open("ab")
         self._lines: queue.Queue[str | None] = queue.Queue(MAX_WAITING_LINES)
         self._lost = 0
         self._thread = threading.Thread(target=self._write_all, name="log-writer", daemon=True)
@@ -233,6 +237,8 @@ class _WaitingLines(logging.Handler):
         with suppress(queue.Full):
             self._lines.put(None, timeout=CLOSING_SECONDS)
             self._thread.join(CLOSING_SECONDS)
+        if self._turn is not None and not self._thread.is_alive():
+            self._turn.close()
         super().close()
 
     def _write_all(self) -> None:
@@ -252,9 +258,23 @@ class _WaitingLines(logging.Handler):
 
     def _write(self, line: str) -> None:
         # A closed or broken stderr leaves nobody to tell.
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError), self._alone():
             self._stream.write(line + "\n")
             self._stream.flush()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process writes: the system keeps only short lines whole by itself."""
+        if self._turn is None:
+            yield
+            return
+        import fcntl
+
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._turn, fcntl.LOCK_UN)
 
 
 @contextmanager
@@ -264,14 +284,16 @@ def logging_to(
     level: Literal["debug", "info", "warning", "error"] = "info",
     format: Literal["json", "text"] | None = None,  # noqa: A002 - the setting's name
     secrets: Iterable[str] = (),
+    shared: Path | None = None,
 ) -> Iterator[None]:
     """Send every logger's lines to the stream (stderr) for the time of the context.
 
     `format` None: text on a terminal, else JSON. `secrets` are blanked out wherever they appear.
+    `shared`: a file by which processes that write to the same stream take turns, line by line.
     """
     target = sys.stderr if stream is None else stream
     as_text = format == "text" or (format is None and target.isatty())
-    handler = _WaitingLines(target, (PlainLines if as_text else JsonLines)(secrets))
+    handler = _WaitingLines(target, (PlainLines if as_text else JsonLines)(secrets), shared)
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)

@@ -37,6 +37,8 @@ class Books:
         """Told that the call is another replica's by now, and nothing of it ours to write."""
         self.disowned = False
         """The call is another replica's, for good."""
+        self.doubted = False
+        """It may be another replica's, and the store has not said: nothing is paid before it has."""
         self._epoch = house.clock.wall() - house.clock.now()
         self.opened_wall = self._epoch + record.started_at
         """When the call began, here or at a replica before: no conversation of its own is older."""
@@ -149,6 +151,8 @@ class Books:
         except (StoreError, TimeoutError):
             fact(_log, "store.late", level=logging.WARNING)
             self._asked.set()
+        else:
+            self.doubted = False
         return True
 
     def owe(self, settled: Callable[[str], None]) -> None:
@@ -164,6 +168,7 @@ class Books:
             service_id=self._record.service_id,
             conversation_id=None if conversation is None else ConversationId(conversation),
             since=self.opened_wall,
+            ours=self._settled_ours,
         )
 
         def paid(state: str) -> None:
@@ -172,14 +177,33 @@ class Books:
 
         self._house.finisher.follow(self._pay(debt, paid), debt.call_sid)
 
+    def owe_stranded(self, conversation: ConversationId) -> None:
+        """Have a conversation finished that the record does not name any more, and that we began."""
+        debt = Debt(
+            payer=self._house.account,
+            call_sid=CallSid(self._record.call_sid),
+            user_id=UserId(self._record.user_id),
+            service_id=self._record.service_id,
+            conversation_id=conversation,
+            since=self.opened_wall,
+            ours=_always,
+            doubtful=True,
+        )
+        fact(_log, "conversation.stranded", level=logging.WARNING, call_sid=debt.call_sid)
+        self._house.finisher.take_on(debt, lambda _state: self._conversation_over())
+
     async def _pay(self, debt: Debt, paid: Callable[[str], None]) -> None:
         """That it is being finished is durable first: from then on nobody else takes the call up."""
-        while not await self.ours():
-            # the bridge finds out whose it is: where it is kept after all, its debt is ours too
+        if await self._settled_ours():
+            self._house.finisher.take_on(debt, paid)
+
+    async def _settled_ours(self) -> bool:
+        """Whether the call is ours to pay for; where the store says no, the bridge finds out whose it is."""
+        while not await self.ours() or self.doubted:
             await asyncio.sleep(FENCED_SECONDS)
             if self.disowned:
-                return
-        self._house.finisher.take_on(debt, paid)
+                return False
+        return True
 
     def _conversation_over(self) -> None:
         """The conversation, if there was one, is finished."""
@@ -204,6 +228,10 @@ class Books:
 
     def oddity(self, kind: str) -> None:
         self._house.metrics.media_errors_total.labels(kind=kind).inc()
+
+
+async def _always() -> bool:
+    return True
 
 
 def _observe_ledger(metrics: Metrics, ledger: Mapping[str, int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from typing import Final, Protocol, Self
 from gateway.amigo.backoff import Backoff
 from gateway.amigo.models import ConversationInfo, FinishResult
 from gateway.clock import Clock
-from gateway.errors import AmigoError
+from gateway.errors import AmigoError, Fenced
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
 
@@ -27,6 +27,8 @@ SCHEDULE: Final = Backoff(longest_seconds=LONGEST_PAUSE, total_seconds=float("in
 """A debt is never given up for lack of time: the store outlives this process."""
 REFUSALS: Final = 5
 """Tries on an answer that no waiting mends (403, 422, ...) before the debt is given up as refused."""
+OURS_SECONDS: Final = 5.0
+"""How long it stays known that a debt is ours; less than it takes others to think us dead."""
 SEARCHES: Final = (1.0, 5.0)
 """Pauses before looking for a conversation whose id never reached us: the API may still be making it."""
 CLOCK_SKEW: Final = 5.0
@@ -56,6 +58,10 @@ class Debt:
     """None: a create was cut off; what it may have made is looked for."""
     since: float
     """Wall time of the first create: older conversations are not of this call."""
+    ours: Callable[[], Awaitable[bool]]
+    """Whether it is still this process's to pay: asked again where time has passed since it was known."""
+    doubtful: bool = False
+    """Somebody else may have finished it: the API is asked first."""
 
 
 class Finisher:
@@ -116,16 +122,33 @@ class Finisher:
         return not self._open
 
     async def _pay(self, debt: Debt, settled: Callable[[str], None]) -> None:
-        if debt.conversation_id is None:
-            state = await self._search(debt)
+        try:
+            if debt.conversation_id is None:
+                state = await self._search(debt)
+            else:
+                state = await self._finish_open(debt, debt.conversation_id)
+        except Fenced:
+            fact(_log, "debt.fenced", level=logging.WARNING, call_sid=debt.call_sid)
         else:
-            state = await self._finish(debt, debt.conversation_id)
-        settled(state)
+            settled(state)
+
+    async def _finish_open(self, debt: Debt, conversation: ConversationId) -> str:
+        if debt.doubtful:
+            found = await self._unfinished(debt)
+            if found is not None and all(one.id != conversation for one in found):
+                return "finished"
+        return await self._finish(debt, conversation)
 
     async def _finish(self, debt: Debt, conversation: ConversationId) -> str:
         """Try until the API has said that there is nothing left to finish."""
         refusals, unanswered = 0, False
+        known_ours = self._clock.now()
         for tries in count(1):
+            if self._clock.now() - known_ours > OURS_SECONDS:
+                # a process that stood still: whoever took the call over pays, or has paid
+                if not await debt.ours():
+                    raise Fenced(debt.call_sid)
+                known_ours = self._clock.now()
             try:
                 result = await debt.payer.finish(debt.user_id, conversation)
             except Exception as error:  # noqa: BLE001 - a debt outlives whatever went wrong with one try
@@ -152,25 +175,32 @@ class Finisher:
         state = "none"
         for pause in SEARCHES:
             await asyncio.sleep(pause)
-            for conversation in await self._unfinished(debt):
+            found = await self._unfinished(debt)
+            if found is None:
+                return "finish-failed"
+            for conversation in found:
                 state = await self._finish(debt, conversation.id)
             if state != "none":
                 break
         return state
 
-    async def _unfinished(self, debt: Debt) -> list[ConversationInfo]:
+    async def _unfinished(self, debt: Debt) -> list[ConversationInfo] | None:
+        """The user's unfinished conversations since the create; None: the API does not tell us."""
+        refusals = 0
         for tries in count(1):
             try:
                 found = await debt.payer.conversations(
                     debt.user_id, service_id=debt.service_id, is_finished=False
                 )
             except AmigoError as error:
-                if not error.retryable and error.status is not None:
+                refusals += 0 if error.retryable or error.status is None else 1
+                if refusals >= REFUSALS:
+                    fact(_log, "search.failed", level=logging.WARNING, status=error.status)
                     break
                 await self._pause(tries, error)
             else:
                 return [one for one in found if created_since(one, debt.since)]
-        return []
+        return None
 
 
 def _failure(error: Exception) -> AmigoError:

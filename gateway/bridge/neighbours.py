@@ -92,14 +92,17 @@ class Neighbours:
         order = Order(call_sid=call_sid, kind=kind, body=body)
         return await self._asked(lambda: self._store.order(order, self._clock.wall()))
 
-    async def take_up(self, call_sid: CallSid) -> Bridge | None:
-        """Have the call go on in this process; None: it is over, or nothing of it is left to go on with.
+    async def take_up(self, call_sid: CallSid, of: str) -> Bridge | None:
+        """Have the call of the dead replica `of` go on in this process; None: it is over, or nothing of
+        it is left to go on with. Raises `Unanswered` too where another has it by now.
 
         Whoever had it is fenced from now on: the carrier speaks with us.
         """
         call = await self.call(call_sid)
         if call is None or call.ended:
             return None
+        if call.replica not in (of, self._replica):
+            raise Unanswered  # another took it up meanwhile: the carrier is to ask for that one
         if call.replica != self._replica:
             now = self._clock.wall()
             if await self._asked(lambda: self._store.address_of(call.replica, now)) == "":
@@ -109,10 +112,13 @@ class Neighbours:
         if route is None or (isinstance(lost, int) and lost >= MAX_RECONNECTS):
             return None
         with self._waiting.asked_for(call_sid) as in_time:
-            claimed = await self._asked(self._claim(call_sid)) if in_time else None
-            if claimed is None or claimed.replica != self._replica:
+            claimed = await self._asked(self._claim(call)) if in_time else None
+            if claimed is None:
                 return None
-            self._waiting.take(call_sid)
+            if claimed.replica != self._replica:
+                raise Unanswered  # another was quicker, and the carrier is to ask for that one
+            if not self._waiting.take(call_sid):
+                return None
         fact(_log, "call.taken-up", call_sid=call_sid, of=call.replica)
         self._metrics.calls_taken_up_total.inc()
         now, wall = self._clock.now(), self._clock.wall()
@@ -120,8 +126,11 @@ class Neighbours:
         agent = route.agent(record, claimed.user_id)
         return Bridge(record, agent, route.house, taken_up=True)
 
-    def _claim(self, call_sid: CallSid) -> Callable[[], Awaitable[StoredCall | None]]:
-        return lambda: self._store.claim(call_sid, self._replica, self._clock.wall())
+    def _claim(self, call: StoredCall) -> Callable[[], Awaitable[StoredCall | None]]:
+        """Only from the replica that was found dead, or not to be reached."""
+        return lambda: self._store.claim(
+            call.call_sid, self._replica, self._clock.wall(), call.replica
+        )
 
     async def _asked(self, question: Callable[[], Awaitable[T]], tries: int = TRIES) -> T:
         """The store's answer, asked for again where it fails; whoever asks has a caller on the line."""

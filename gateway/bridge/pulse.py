@@ -23,7 +23,7 @@ INTERVAL: Final = 0.25
 STALL_SECONDS: Final = 2.0
 """Without a beat for so long, the process stood still: others may have acted in its place."""
 REMEMBERED: Final = 8
-"""Beats whose lateness makes the mean that new calls are judged by: two seconds."""
+"""Beats that new calls are judged by: two seconds of them."""
 
 
 class Pulse:
@@ -37,8 +37,14 @@ class Pulse:
 
     @property
     def lag(self) -> float:
-        """How late the loop ran its timers lately, seconds on average."""
-        return sum(self._lags) / len(self._lags) if self._lags else 0.0
+        """How late the loop ran most of its timers lately, seconds.
+
+        One long step (a start, a disk that paused) is over before a call could be refused for it: only
+        lateness that lasts counts, so this is the median, and nothing before there are beats enough.
+        """
+        if len(self._lags) < REMEMBERED:
+            return 0.0
+        return sorted(self._lags)[REMEMBERED // 2 - 1]
 
     @property
     def stalled(self) -> bool:

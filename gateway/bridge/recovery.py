@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -78,6 +78,8 @@ class Recovery:
         self._reconnect_seconds = reconnect_seconds
         self._address = address
         """Where other replicas reach this one."""
+        self._parting = False
+        """This process ends: what it would adopt now, it would leave behind."""
         self._in_touch: float | None = None
         """Since when the store has answered without a break; None: it does not."""
         self._told: set[str] = set()
@@ -96,6 +98,10 @@ class Recovery:
             except Exception as error:  # noqa: BLE001 - one record nobody can read must not stop the rest
                 fact(_log, "recovery.failed", level=logging.ERROR, exc=error)
             await asyncio.sleep(BEAT_SECONDS)
+
+    def part(self) -> None:
+        """Adopt nothing any more."""
+        self._parting = True
 
     async def beat(self, now: float) -> None:
         """Tell the others that this replica lives."""
@@ -122,7 +128,7 @@ class Recovery:
         orphans = await self._store.orphans(now, self._replica)
         dead = {name for name in {one.replica for one in orphans} if await self._surely_dead(name)}
         for call in orphans:
-            if call.replica not in dead:
+            if call.replica not in dead or self._parting:
                 continue
             route = self._routes.owner(call)
             if route is None:
@@ -133,7 +139,6 @@ class Recovery:
             # before it is ours: the carrier may ask for it in the same moment
             seat = self._waiting.open(call.call_sid)
             try:
-                user = await self._user(call)
                 adopted = await self._store.adopt(call.call_sid, call.replica, self._replica, now)
             except BaseException:
                 self._waiting.close(call.call_sid)
@@ -141,7 +146,7 @@ class Recovery:
             if adopted:
                 taken += 1
                 fact(_log, "orphan.adopted", call_sid=call.call_sid, state=call.conversation_state)
-                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
+                self._begin(self._care(call, seat, route.house.account), call.call_sid)
             else:
                 self._waiting.close(call.call_sid)
         await self._find_strays()
@@ -162,24 +167,19 @@ class Recovery:
             if call.call_sid in self._strays and route is not None:
                 fact(_log, "orphan.stray", call_sid=call.call_sid)
                 seat = self._waiting.open(call.call_sid)
-                try:
-                    user = await self._user(call)
-                except BaseException:
-                    self._waiting.close(call.call_sid)
-                    raise
-                self._begin(self._care(call, seat, user, route.house.account), call.call_sid)
+                self._begin(self._care(call, seat, route.house.account), call.call_sid)
         self._strays = {call.call_sid for call in strays}
 
     def _begin(self, care: Coroutine[None, None, None], call_sid: CallSid) -> None:
         self._caring.add(call_sid)
         self._finisher.follow(care, call_sid)
 
-    async def _care(
-        self, call: StoredCall, seat: Seat, user: UserId | None, account: Account
-    ) -> None:
+    async def _care(self, found: StoredCall, seat: Seat, account: Account) -> None:
         """Wait for the caller where one may be on the line; else the call is lost, its debt is not."""
-        lost = call.ended
+        lost = False
         try:
+            call, user = await self._as_it_stands(found)
+            lost = call.ended and seat.outcome is not Outcome.TAKEN
             if not lost:
                 outcome = await self._waiting.wait(seat, self._reconnect_seconds)
                 lost = outcome is not Outcome.TAKEN and await self._lose(call, outcome)
@@ -187,10 +187,19 @@ class Recovery:
                 fact(_log, "orphan.taken-up", call_sid=call.call_sid)
                 return
         finally:
-            self._waiting.close(call.call_sid)
+            self._waiting.close(found.call_sid)
             if not lost:
-                self._caring.discard(call.call_sid)
+                self._caring.discard(found.call_sid)
         self._settle(call, user, account)
+
+    async def _as_it_stands(self, found: StoredCall) -> tuple[StoredCall, UserId | None]:
+        """The call and its user now that nobody else can write: its owner may have, since it was found."""
+        while True:
+            try:
+                call = await self._store.get(found.call_sid) or found
+                return call, await self._user(call)
+            except StoreError:
+                await asyncio.sleep(1.0)
 
     async def _lose(self, call: StoredCall, outcome: Outcome) -> bool:
         """Write that the call is over, so that nobody takes it up any more; False: somebody has."""
@@ -234,9 +243,16 @@ class Recovery:
             return
         over = _Over(account, user)
         self._finisher.take_on(
-            _debt(call, over),
+            _debt(call, over, lambda: self._still_ours(call)),
             lambda state: self._finisher.follow(self._close(call, state, over), str(call.call_sid)),
         )
+
+    async def _still_ours(self, call: StoredCall) -> bool:
+        try:
+            now = await self._store.get(call.call_sid)
+        except StoreError:
+            return True  # nobody can have taken it where the store is away
+        return now is not None and now.replica == self._replica
 
     async def _user(self, call: StoredCall) -> UserId | None:
         """Whose conversation the call's is; the process may have died before it wrote that down."""
@@ -348,7 +364,7 @@ class LeftOvers:
         return known is not None or self._finish_foreign
 
 
-def _debt(call: StoredCall, over: _Over) -> Debt:
+def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) -> Debt:
     started = call.record.get("started_at")
     return Debt(
         payer=over.account,
@@ -357,4 +373,5 @@ def _debt(call: StoredCall, over: _Over) -> Debt:
         service_id=call.service_id,
         conversation_id=call.conversation_id,
         since=datetime.fromisoformat(str(started)).timestamp() if started else 0.0,
+        ours=ours,
     )

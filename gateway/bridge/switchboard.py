@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -106,12 +107,14 @@ class Switchboard:
         self._sorry = Lately[None](MAX_APOLOGIES)
         """Calls whose callers we could not speak to, in order."""
         self._refusals = Refusals(store, clock, options.replica)
-        self._taking: dict[str, asyncio.Task[Bridge | None]] = {}
+        self._taking: dict[str, asyncio.Future[Bridge | None]] = {}
         """Calls of other replicas, on their way here."""
         self._answering: dict[str, asyncio.Future[Answer]] = {}
         self._admitting = 0
         """Calls on their way into the store: they count before they are held."""
         self.draining = False
+        self._parting = False
+        """Draining is over: whoever is still here hears the closing phrase, nobody comes any more."""
 
     async def __aenter__(self) -> Self:
         self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
@@ -206,8 +209,8 @@ class Switchboard:
         sid = bridge.record.call_sid
         ticket = self._tickets.new()
         self._tickets.keep(sid, ticket)
+        bridge.feed(ev.TokenRenewed())  # first: the call must not give its caller up meanwhile
         await self._soon(self._store_renewed(CallSid(sid), ticket), "renew token")
-        bridge.feed(ev.TokenRenewed())
         return Connect(ticket.document)
 
     async def _known(self, sid: CallSid) -> Answer | None:
@@ -232,7 +235,7 @@ class Switchboard:
 
     async def _stream_of_another(self, call: StoredCall) -> Answer:
         if not await self._neighbours.lives(call):
-            return await self.take_up(call.call_sid)
+            return await self.take_up(call.call_sid, call.replica)
         wall = self._clock.wall()
         if not call.token_used and wall < call.token_expires:
             return Connect(call.answer)
@@ -243,30 +246,43 @@ class Switchboard:
         await self._neighbours.order(call.call_sid, orders.TOKEN)
         return Connect(ticket.document)
 
-    async def take_up(self, call_sid: CallSid) -> Answer:
-        """The call's process is gone, its caller is not: the call goes on here."""
-        bridge = await self._taken_up(call_sid)
+    async def take_up(self, call_sid: CallSid, of: str, asked_since: float | None = None) -> Answer:
+        """The process `of` that had the call is gone, its caller is not: the call goes on here."""
+        try:
+            bridge = await self._taken_up(call_sid, of)
+        except Unanswered:
+            return self.ask_again(asked_since)
         return Refuse.LOST if bridge is None else await self._answer_again(bridge)
 
-    async def _taken_up(self, call_sid: CallSid) -> Bridge | None:
+    async def _taken_up(self, call_sid: CallSid, of: str) -> Bridge | None:
         """The call, going on here; whoever asks while it is being taken up gets the same one."""
         under_way = self._taking.get(call_sid)
         if under_way is not None:
             return await asyncio.shield(under_way)
         if call_sid in self._calls or self._tasks is None:
             return self._calls.get(call_sid)
-        taking = self._tasks.create_task(self._take(call_sid, self._tasks), name="take up")
+        if self._parting:
+            raise Unanswered  # the next question may reach a replica that stays
+        taking = asyncio.get_running_loop().create_future()
         self._taking[call_sid] = taking
-        taking.add_done_callback(lambda _: self._taking.pop(call_sid, None))
-        return await asyncio.shield(taking)
-
-    async def _take(self, call_sid: CallSid, tasks: asyncio.TaskGroup) -> Bridge | None:
         try:
-            bridge = await self._neighbours.take_up(call_sid)
-        except Unanswered:
-            return None
+            bridge = await self._take(call_sid, of, self._tasks)
+        except BaseException as error:
+            taking.set_exception(Unanswered() if isinstance(error, CancelledError) else error)
+            taking.exception()  # whoever asked second gets it too; nobody asking is no fault
+            raise
+        else:
+            taking.set_result(bridge)
+            return bridge
+        finally:
+            del self._taking[call_sid]
+
+    async def _take(self, call_sid: CallSid, of: str, tasks: asyncio.TaskGroup) -> Bridge | None:
+        bridge = await self._neighbours.take_up(call_sid, of)
         if bridge is not None:
             self._begin(bridge, None, tasks)
+            if self._parting:
+                bridge.feed(ev.EndRequested("drain"))
         return bridge
 
     async def _admit(self, incoming: Incoming, route: Route, tasks: asyncio.TaskGroup) -> Answer:
@@ -391,11 +407,11 @@ class Switchboard:
         except Unanswered:
             return None  # the carrier asks what is next
 
-    async def spend(self, token: str) -> Bridge | None:
+    async def spend(self, token: str, dead: str | None = None) -> Bridge | None:
         """Use the token, once; None when another stream was quicker, or the call is over.
 
         This process knows its own at once; a late store learns of it while the stream goes on. A call
-        of another replica goes on here from now on.
+        of the replica `dead` goes on here from now on.
         """
         bridge = self.ticket_holder(token)
         if bridge is None:
@@ -403,7 +419,9 @@ class Switchboard:
                 call = await self._neighbours.spend(token)
                 if call is None:
                     return None
-                bridge = self._calls.get(call.call_sid) or await self._taken_up(call.call_sid)
+                bridge = self._calls.get(call.call_sid)
+                if bridge is None:
+                    bridge = await self._taken_up(call.call_sid, dead or call.replica)
             except Unanswered:
                 return None
             return bridge if bridge is not None and bridge.live else None
@@ -470,7 +488,9 @@ class Switchboard:
         if target is not None:
             return HandOver(target)
         call = await self._neighbours.call(call_sid)
-        if call is None or call.turned_away:
+        if call is None:
+            return Refuse.SORRY  # a caller on the line of whom we know nothing
+        if call.turned_away:
             return Refuse.ENDED
         if call.ended:
             return _next_of_ended(call)
@@ -589,6 +609,7 @@ class Switchboard:
         """
         self.draining = True
         await self._wait_idle(seconds, hurry)
+        self._parting = True
         for bridge in list(self._calls.values()):
             bridge.feed(ev.EndRequested("drain"))
         await self._wait_idle(CLOSING_SECONDS)
@@ -606,7 +627,7 @@ class Switchboard:
     @property
     def _busy(self) -> bool:
         """A call is held, or about to be."""
-        return bool(self._calls) or self._admitting > 0
+        return bool(self._calls or self._taking) or self._admitting > 0
 
     @property
     def unsettled(self) -> int:

@@ -80,11 +80,12 @@ class WaitingRoom:
             seat.asking -= 1
             seat.changed.set()
 
-    def take(self, call_sid: str) -> None:
-        """The call goes on in this process."""
+    def take(self, call_sid: str) -> bool:
+        """The call goes on in this process; False: it was over before it was ours."""
         seat = self._seats.get(call_sid)
         if seat is not None:
             seat.settle(Outcome.TAKEN)
+        return seat is None or seat.outcome is Outcome.TAKEN
 
     def gone(self, call_sid: str) -> bool:
         """The call is over: nothing to wait for; False: nobody waits for this one here."""

@@ -197,6 +197,7 @@ class Answering(Keying):
         if isinstance(verdict, Again):
             self._again(turn, verdict.seconds, now)
         elif verdict is Verdict.FREE_USER:
+            self.exchange.freeing = True
             self._out.append(FreeUser(self.exchange.maybe_created))
         elif verdict is Verdict.NOTHING_HEARD:
             self._nothing_heard(turn, now)
@@ -250,6 +251,10 @@ class Answering(Keying):
             self._caller_next(now)
 
     def _user_freed(self, event: UserFreed, now: float) -> None:
+        self.exchange.freeing = False
+        if self.phase is Phase.SETTLING:
+            self._pay(now)  # the caller has gone meanwhile: the debt waited for this
+            return
         turn = self.exchange.current or self.exchange.draining
         if turn is None or not turn.is_greeting or turn.connected:
             return

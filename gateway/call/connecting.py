@@ -95,7 +95,8 @@ class Connecting(Answering):
         if self.phase is Phase.RINGING:
             self.timers.start(Timer.NO_MEDIA, now + self.policy.token_seconds)
         elif self.phase is Phase.AWAY:
-            self.timers.start(Timer.AWAY, now + self.policy.reconnect_seconds)
+            # however little patience there is with callers of whom nothing is heard: this one is there
+            self.timers.start(Timer.AWAY, now + self.policy.token_seconds)
 
     def _stream_opened(self, event: StreamOpened, now: float) -> None:
         self.record.stream_sid = event.stream_sid

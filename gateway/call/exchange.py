@@ -83,6 +83,8 @@ class Exchange:
         self.conversation = Conversation.NONE
         self.maybe_created = False
         """A create was cut off before its outcome was known."""
+        self.freeing = False
+        """A left-over conversation of the user is being looked for and finished."""
         self.closing = False
         """The agent has ended the conversation: no further turn."""
         self.current: Turn | None = None
@@ -120,6 +122,14 @@ class Exchange:
         return self.conversation is Conversation.OPEN or (
             self.conversation is Conversation.NONE and self.maybe_created
         )
+
+    @property
+    def unsealed(self) -> bool:
+        """Words of the caller's are being sent, or wait, that further ones may still join."""
+        current = self.current
+        if current is not None and not current.sealed:
+            return True
+        return bool(self.waiting) and not self.waiting_sealed
 
     def find(self, index: int) -> Turn | None:
         for turn in (self.current, self.draining):
@@ -310,7 +320,7 @@ class Exchange:
 
     def pay(self) -> bool:
         """Ask for the owed finish if there is one and no connection is open; True when asked."""
-        if self.connected is not None or not self.owed:
+        if self.connected is not None or self.freeing or not self.owed:
             return False
         self.conversation = Conversation.FINISHING
         self._out.append(FinishConversation())

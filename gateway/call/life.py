@@ -188,7 +188,9 @@ class Life:
         if self.phase in AGENTS_TURN and self.voice.quiet:
             if self._quiet_since is None:
                 self._quiet_since = now
-            self.timers.start(Timer.DEAD_AIR, now + self.policy.max_dead_air_ms / 1000)
+            # a retry begins with the silence that the try before it left
+            due = self._quiet_since + self.policy.max_dead_air_ms / 1000
+            self.timers.start(Timer.DEAD_AIR, max(now, due))
 
     def _sound_began(self, now: float) -> None:
         """Something plays: account for the silence before it."""
@@ -295,7 +297,8 @@ class Life:
         self.voice.clear()
         self._out.append(CloseLine())
         self._enter(Phase.SETTLING, now)
-        if self.exchange.conversation is Conversation.NONE and self.exchange.connected is not None:
+        open_still = self.exchange.connected is not None or self.exchange.freeing
+        if self.exchange.conversation is Conversation.NONE and open_still:
             # its create is still open: the user is not free, and what comes of it is owed
             self.record.conversation_state = Conversation.FINISHING.value
         self._stop_upload()
@@ -315,7 +318,8 @@ class Life:
 
     def _pay(self, now: float) -> None:
         """Finish the conversation once nothing of it is open any more."""
-        if self.phase is not Phase.SETTLING or self.exchange.connected is not None:
+        open_still = self.exchange.connected is not None or self.exchange.freeing
+        if self.phase is not Phase.SETTLING or open_still:
             return
         if self.exchange.pay():
             self.record.conversation_state = Conversation.FINISHING.value

@@ -207,8 +207,7 @@ class Listening(Life):
 
     def _go_on(self, now: float) -> None:
         """A false start is over: what it had stopped goes on."""
-        current = self.exchange.current
-        if self.phase is Phase.THINKING and current is not None and not current.sealed:
+        if self.phase is Phase.THINKING and self.exchange.unsealed:
             self._seal(now)
         elif self.phase is Phase.LISTENING and not self._send_waiting(now):
             due = self._silence_due
@@ -331,11 +330,15 @@ class Listening(Life):
             self._early = None
 
     def _answer_early(self, now: float) -> bool:
-        """The agent is silent: a short answer that ended just before counts as the caller's turn."""
+        """The agent is silent: a short answer that ended just before counts as the caller's turn.
+
+        So does one into the silence of an answer that had run dry: nothing was to be heard since.
+        """
         early, self._early = self._early, None
         if early is None:
             return False
-        if (now - early.ended_at) * 1000 > self.policy.early_answer_ms:
+        silent = now if self._quiet_since is None else self._quiet_since
+        if (silent - early.ended_at) * 1000 > self.policy.early_answer_ms:
             self._not_sent(early.utterance, early.ended_at, over_agent=True)
             return False
         self.exchange.take(early.utterance)

@@ -221,6 +221,9 @@ class Settings(_Table):
     gateway_port: Port = Field(
         8080, ge=0, le=65_535, description="port to bind; 0 takes a free one"
     )
+    gateway_workers: Count = Field(
+        1, ge=1, le=64, description="processes that share the port; one uses one core"
+    )
     gateway_store_url: StoreUrl = Field(
         "sqlite:///voice-gateway.db",
         description="where calls are kept: sqlite:///PATH, or redis://HOST:PORT/DATABASE (rediss: TLS) for several gateways",
@@ -229,13 +232,13 @@ class Settings(_Table):
         None, repr=False, description="bearer token of /v1/*; unset: only this machine may ask"
     )
     gateway_max_calls: Count = Field(
-        200, ge=1, le=100_000, description="calls at once; more get busy"
+        200, ge=1, le=100_000, description="calls at once of each process; more get busy"
     )
     gateway_max_lag_ms: Milliseconds = Field(
         100,
         ge=10,
         le=5000,
-        description="event loop this late, on average over two seconds: new calls get busy",
+        description="event loop this late for most of two seconds: new calls get busy",
     )
     gateway_replica_url: ReplicaAddress = Field(
         "", description="how other replicas reach this one, http://HOST:PORT; unset: found out"

@@ -223,8 +223,13 @@ class CallStore(Protocol):
         """Take over a call of a dead replica; False when another was quicker or it lives again."""
         ...
 
-    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
+    async def claim(
+        self, call_sid: CallSid, to_replica: str, now: float, holder: str | None = None
+    ) -> StoredCall | None:
         """Make `to_replica` the owner of a call that has not ended, whoever has it, dead or alive.
+
+        With `holder` only from that one: where another has it by now, it keeps it, and the call is
+        returned as it is.
 
         Returns the call as it now stands; None where it is unknown or has ended. Its own call is
         returned to its owner. The record's `replica` may lag; that of the call returned is

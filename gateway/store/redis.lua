@@ -36,12 +36,13 @@ local function stored(call) return redis.call('HGETALL', key_of(call)) end
 local function of(call, ...) return unpack(redis.call('HMGET', key_of(call), ...)) end
 
 local function beat(replica, now)
-  redis.call('ZADD', replicas, 'GT', now, replica)
+  redis.call('ZADD', replicas, now, replica)
 end
 
 local function silent(replica, now)
   local last = redis.call('ZSCORE', replicas, replica)
-  return not last or tonumber(now) - tonumber(last) > HEARTBEAT_TTL
+  -- a beat from the future is as old as one from the past: the clocks were set back since
+  return not last or math.abs(tonumber(now) - tonumber(last)) > HEARTBEAT_TTL
 end
 
 -- For changes that others may have gone on from before a lost answer is asked for again.

@@ -208,8 +208,11 @@ class RedisStore:
         names = (call_sid, from_replica, to_replica)
         return bool(await self._change("adopt", nonce, *names, now, gone))
 
-    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
-        return maybe(await self._change("claim", secrets.token_hex(8), call_sid, to_replica, now))
+    async def claim(
+        self, call_sid: CallSid, to_replica: str, now: float, holder: str | None = None
+    ) -> StoredCall | None:
+        values = (secrets.token_hex(8), call_sid, to_replica, now, holder)
+        return maybe(await self._change("claim", *values))
 
     async def order(self, order: Order, now: float) -> bool:
         values = (order.call_sid, order.kind, as_json(order.body), now)

@@ -70,9 +70,11 @@ function does.adopt(nonce, call, holder, heir, now, gone)
   return 1
 end
 
-function does.claim(nonce, call, heir, now)
-  if of(call, 'ended') ~= '0' then return {} end
-  if not done_before(nonce) then hand_over(call, heir, now) end
+function does.claim(nonce, call, heir, now, holder)
+  local ended, replica = of(call, 'ended', 'replica')
+  if ended ~= '0' then return {} end
+  local ours = holder == '' or holder == replica or heir == replica
+  if ours and not done_before(nonce) then hand_over(call, heir, now) end
   return stored(call)
 end
 

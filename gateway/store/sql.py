@@ -60,7 +60,7 @@ ON CONFLICT DO UPDATE SET call_sid = excluded.call_sid, used_at = excluded.used_
 """
 _BEAT: Final = """
 INSERT INTO replicas (replica, beat, address) VALUES (?, ?, ?)
-ON CONFLICT DO UPDATE SET beat = max(beat, excluded.beat),
+ON CONFLICT DO UPDATE SET beat = excluded.beat,
   address = coalesce(excluded.address, address)
 """
 _REMEMBER: Final = """
@@ -260,13 +260,21 @@ def adopt(
 
 
 def claim(
-    connection: sqlite3.Connection, call_sid: CallSid, heir: str, now: float
+    connection: sqlite3.Connection,
+    call_sid: CallSid,
+    heir: str,
+    now: float,
+    holder: str | None,
 ) -> StoredCall | None:
-    statement = "UPDATE calls SET replica = ? WHERE call_sid = ? AND ended = 0"
-    if connection.execute(statement, (heir, call_sid)).rowcount == 0:
-        return None
-    heartbeat(connection, heir, now)
-    return get(connection, call_sid)
+    statement = """
+        UPDATE calls SET replica = :heir
+        WHERE call_sid = :call AND ended = 0 AND coalesce(:holder, replica) IN (replica, :heir)
+    """
+    values = {"heir": heir, "call": call_sid, "holder": holder}
+    if connection.execute(statement, values).rowcount:
+        heartbeat(connection, heir, now)
+    call = get(connection, call_sid)
+    return None if call is None or call.ended else call
 
 
 def live_holder(
@@ -284,9 +292,10 @@ def find_conversation(
 
 
 def _is_dead(connection: sqlite3.Connection, replica: str, now: float) -> bool:
+    # a beat from the future is as old as one from the past: the clocks were set back since
     statement = "SELECT beat FROM replicas WHERE replica = ?"
     row = connection.execute(statement, (replica,)).fetchone()
-    return row is None or now - row["beat"] > HEARTBEAT_TTL or proven_dead(replica)
+    return row is None or abs(now - row["beat"]) > HEARTBEAT_TTL or proven_dead(replica)
 
 
 # ---------------------------------------------------------------- facts and rows

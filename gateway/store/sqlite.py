@@ -128,8 +128,10 @@ class SqliteStore:
     ) -> bool:
         return await self._write(lambda c: sql.adopt(c, call_sid, from_replica, to_replica, now))
 
-    async def claim(self, call_sid: CallSid, to_replica: str, now: float) -> StoredCall | None:
-        return await self._write(lambda c: sql.claim(c, call_sid, to_replica, now))
+    async def claim(
+        self, call_sid: CallSid, to_replica: str, now: float, holder: str | None = None
+    ) -> StoredCall | None:
+        return await self._write(lambda c: sql.claim(c, call_sid, to_replica, now, holder))
 
     async def order(self, order: Order, now: float) -> bool:
         values = {"call_sid": order.call_sid, "kind": order.kind, "body": as_json(order.body)}

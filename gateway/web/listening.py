@@ -32,16 +32,43 @@ QUIET: Final[frozenset[Why]] = frozenset({"idle"})
 """What is in the order of things and worth no warning."""
 
 
+class Port:
+    """Takes connections for one application, on as many addresses as it is bound to."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._servers: list[asyncio.Server] = []
+
+    async def bind(self, host: str, port: int, *, shared: bool = False) -> tuple[str, int]:
+        """Listen there too; returns where. `shared`: other processes may listen on the same port.
+
+        Raises OSError when the address cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            self._gate, host, port, backlog=BACKLOG, reuse_port=shared or None
+        )
+        self._servers.append(server)
+        bound = server.sockets[0].getsockname()
+        return str(bound[0]), int(bound[1])
+
+    def close(self) -> None:
+        """Take no new connections."""
+        for server in self._servers:
+            server.close()
+
+
 @asynccontextmanager
-async def listening(
+async def open_port(
     app: web.Application,
-    host: str,
-    port: int,
     *,
     limits: Limits | None = None,
     on_cut: Callable[[Why], None] | None = None,
-) -> AsyncIterator[tuple[str, int]]:
-    """Serve the application; yields where. Raises OSError when the address cannot be had."""
+) -> AsyncIterator[Port]:
+    """Serve the application wherever the port is bound, for the time of the context.
+
+    All its addresses share the limits. `on_cut` hears of every connection that was cut off.
+    """
     loop = asyncio.get_running_loop()
     runner = web.AppRunner(
         app,
@@ -65,13 +92,12 @@ async def listening(
                 on_cut(why)
 
         gate = Gate(runner.server, limits or Limits(), loop.time, tell)
-        server = await loop.create_server(gate, host, port, backlog=BACKLOG)
+        port = Port(gate)
         watch = loop.create_task(_watch(gate, cut), name="connection guard")
         try:
-            bound = server.sockets[0].getsockname()
-            yield str(bound[0]), int(bound[1])
+            yield port
         finally:
-            server.close()
+            port.close()
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch

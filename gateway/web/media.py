@@ -104,7 +104,8 @@ async def media(request: web.Request) -> web.StreamResponse:
             return relayed
         if await desk.relay.alive(place.address, place.replica):
             raise web.HTTPServiceUnavailable  # slow, not gone: the carrier asks what is next
-    bridge = await desk.switchboard.spend(token)
+    dead = place.replica if isinstance(place, Elsewhere) else None
+    bridge = await desk.switchboard.spend(token, dead)
     if bridge is None:
         raise web.HTTPForbidden
     await socket.prepare(request)

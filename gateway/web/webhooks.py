@@ -140,7 +140,7 @@ async def connected(request: web.Request) -> web.Response:
                 answer = desk.switchboard.ask_again(since)
             else:
                 # its process is gone, or stands still: the call goes on here
-                answer = await desk.switchboard.take_up(sid)
+                answer = await desk.switchboard.take_up(sid, answer.replica, since)
     except Exception as error:  # noqa: BLE001 - as in voice
         fact(_log, "webhook.failed", level=logging.ERROR, exc=error)
         return _markup(_apology(desk, called))

@@ -75,3 +75,18 @@ def test_a_call_that_is_over_is_not_waited_for() -> None:
         return await waiting
 
     assert run_virtual(main()) == (Outcome.GONE, 2.0)
+
+
+def test_a_call_that_is_over_is_not_taken_by_a_question_asked_before() -> None:
+    async def main() -> tuple[bool, tuple[Outcome, float]]:
+        room = WaitingRoom()
+        waiting = asyncio.create_task(_waits(room))
+        await asyncio.sleep(1.0)
+        with room.asked_for("CA1") as in_time:
+            assert in_time
+            room.gone("CA1")
+            await asyncio.sleep(0.1)
+            taken = room.take("CA1")
+        return taken, await waiting
+
+    assert run_virtual(main()) == (False, (Outcome.GONE, 1.0))

@@ -154,9 +154,16 @@ async def test_a_whole_call_with_faults_at_debug_level_tells_no_secret(
         texts.append(
             await told(house, "/v1/calls", f"/v1/calls/{sid}", "/metrics", "/readyz", "/healthz")
         )
-        for words in (["config"], ["calls"], ["calls", sid], ["calls", sid, "--json"], ["rca", sid],
-                      ["check"], ["check", "--json"]):  # fmt: skip
-            texts.append(await printed(grounds, *words))
+        commands = (
+            ["config"],
+            ["calls"],
+            ["calls", sid],
+            ["calls", sid, "--json"],
+            ["rca", sid],
+            ["check"],
+            ["check", "--json"],
+        )
+        texts += [await printed(grounds, *words) for words in commands]
         process.signal(signal.SIGTERM)
         assert await process.exit_status(30) == 0
         log = process.log.read_text()

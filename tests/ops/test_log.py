@@ -7,9 +7,14 @@ import contextvars
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -249,6 +254,30 @@ def test_a_broken_reader_is_no_fault_of_the_call() -> None:
 
     with logging_to(Broken(), format="json"):
         fact(logger, "call.started")
+
+
+LOUD = """
+import logging, sys
+from pathlib import Path
+from gateway.log import fact, logging_to
+
+with logging_to(sys.stdout, format="json", shared=Path(sys.argv[1])):
+    for number in range(200):
+        fact(logging.getLogger("test"), "loud", who=sys.argv[2], text=sys.argv[2] * 20_000)
+"""
+
+
+def test_lines_of_processes_that_share_a_stream_stay_whole(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    command = [sys.executable, "-c", LOUD, str(tmp_path / "turns")]
+    both = [subprocess.Popen([*command, who], stdout=writer) for who in "ab"]
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        told = [json.loads(line) for line in stream]
+
+    assert [one.wait(60) for one in both] == [0, 0]
+    assert {"a": 200, "b": 200} == Counter(line["who"] for line in told)
+    assert all(line["text"] == line["who"] * 20_000 for line in told)
 
 
 def test_afterwards_logging_is_as_it_was() -> None:

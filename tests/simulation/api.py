@@ -83,6 +83,8 @@ class Conversation:
     named: bool = False
     """Its id has left for the client."""
     named_to: Process | None = None
+    too_late: bool = False
+    """Made when whoever had asked for it was long gone: nobody looks for it any more."""
     finishing: int = 0
     finishes: list[Finish] = field(default_factory=list)
 
@@ -351,6 +353,8 @@ class Api:
         number = len(self.conversations) + 1
         conversation = Conversation(f"{0xC0:06x}{number:018x}", user, self._wall())
         self.conversations[conversation.id] = conversation
+        gone = not (connection.client_open and connection.process.running)
+        conversation.too_late = gone and self._world.loop.time() - connection.began > 5.0
         interaction = self._interaction(conversation, connection)
         interaction.first = interaction.whole = True
         try:
@@ -388,7 +392,9 @@ class Api:
             self._understand(asked, connection, interaction)
             self._witness.understood(conversation, interaction)
             if self._strikes("status-400", who) or not (interaction.utterances or interaction.text):
-                self.unheard.update(interaction.utterances)
+                # refused keys give the turn back to the caller as well, whatever was said before them
+                for one in conversation.interactions if interaction.text else (interaction,):
+                    self.unheard.update(one.utterances)
                 raise Refused(400)
             if silent:
                 connection.cut()
@@ -440,7 +446,8 @@ class Api:
         who = connection.process.name
         if interaction.first:
             conversation.named_to = connection.process
-            conversation.named = conversation.named or connection.answered
+            received = connection.answered and connection.process.running
+            conversation.named = conversation.named or received
             self._event(connection, "conversation-created", conversation_id=conversation.id)
         if self._strikes("cut-before", who):
             connection.cut()

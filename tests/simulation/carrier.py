@@ -53,6 +53,7 @@ class Judged:
     ahead: Callable[[Call, Stream, float], None]
     over: Callable[[Call], None]
     answered: Callable[[Call, str, int, str], None]
+    refused: Callable[[Call, Stream], None]
 
 
 @dataclass(slots=True)
@@ -208,6 +209,10 @@ class Call:
         self._flow: asyncio.Task[None] | None = None
         self.ear = _CallEar(self)
         self.utterances: list[Utterance] = []
+        self.unwanted = False
+        """An operator had it ended: its caller is owed no word."""
+        self.intruded = False
+        """Somebody else has used its token: whose stream is the caller's, nobody can tell."""
 
     # ------------------------------------------------------------ life
 
@@ -335,8 +340,9 @@ class Call:
         watch = gateway.process.watch(stream.lose)
         asking = self.world.loop.world(carrier.ask(gateway, request, 10_000.0), "media")
         if carrier.strikes("token-twice", self.sid):
+            self.intruded = True
             self.world.loop.world(self._intrude(gateway, path), "token twice")
-        asking.add_done_callback(lambda task: _refused(stream, task), context=WORLD)
+        asking.add_done_callback(lambda task: self._media_ended(stream, task), context=WORLD)
         try:
             await asyncio.wait(
                 [stream.over]
@@ -344,6 +350,21 @@ class Call:
         finally:
             gateway.process.unwatch(watch)
             self.stream = None
+
+    def _media_ended(self, stream: Stream, task: asyncio.Task[tuple[int, str]]) -> None:
+        """The handler of the media socket has ended."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None and task.result()[0] != 101 and not stream.began:
+            self.world.note("carrier", f"stream {stream.sid} refused", task.result()[0])
+            if task.result()[0] == 403:
+                self.carrier.judged.refused(self, stream)
+            stream.end("refused")
+        elif error is not None and not isinstance(error, ConnectionError | TimeoutError):
+            raise error
+        elif error is not None:
+            stream.end("lost")
 
     async def _intrude(self, gateway: Gateway, path: str) -> None:
         """Somebody who saw the token uses it a second time."""
@@ -397,20 +418,6 @@ class _CallEar(Ear):
 
     def ahead(self, stream: Stream, seconds: float) -> None:
         self.call.carrier.judged.ahead(self.call, stream, seconds)
-
-
-def _refused(stream: Stream, task: asyncio.Task[tuple[int, str]]) -> None:
-    """The handler of the media socket has ended."""
-    if task.cancelled():
-        return
-    error = task.exception()
-    if error is None and task.result()[0] != 101 and not stream.began:
-        stream.world.note("carrier", f"stream {stream.sid} refused", task.result()[0])
-        stream.end("refused")
-    elif error is not None and not isinstance(error, ConnectionError | TimeoutError):
-        raise error
-    elif error is not None:
-        stream.end("lost")
 
 
 def _verbs(text: str) -> str:

@@ -24,6 +24,11 @@ _ROUTES: Final[Mapping[tuple[str, str], Callable[[web.Request], Awaitable[web.St
     ("POST", "/twilio/status"): webhooks.status,
     ("POST", "/twilio/stream-status"): webhooks.stream_status,
 }
+_ORDERS: Final[Mapping[str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = {
+    "hangup": api.hang_up,
+    "transfer": api.transfer,
+}
+_CALLS: Final = "/v1/calls/"
 _MEDIA: Final = "/twilio/media/"
 _CLOSED: Final = WSMessage(WSMsgType.CLOSED, None, None)
 _CLOSING: Final = WSMessage(WSMsgType.CLOSING, None, None)
@@ -50,6 +55,7 @@ class SimRequest:
         url: str,
         form: Mapping[str, str] | None = None,
         peer: Peer | None = None,
+        text: str = "",
     ) -> None:
         parts = urlsplit(url)
         self.app: web.Application | None = None
@@ -68,9 +74,14 @@ class SimRequest:
         self.match_info: Any = _MatchInfo()
         self.peer = peer
         self._form = form or {}
+        self._text = text
+        self.can_read_body = bool(text)
 
     async def read(self) -> bytes:
         return urlencode(self._form).encode()
+
+    async def text(self) -> str:
+        return self._text
 
 
 class _MatchInfo(dict[str, str]):
@@ -83,6 +94,9 @@ async def answer(request: SimRequest) -> tuple[int, str]:
     if request.path.startswith(_MEDIA):
         request.match_info["token"] = request.path.removeprefix(_MEDIA)
         handler = media.media
+    if request.path.startswith(_CALLS):
+        request.match_info["call_sid"], _, order = request.path.removeprefix(_CALLS).partition("/")
+        handler = _ORDERS.get(order)
     if handler is None:
         return 404, ""
     typed: Any = request

@@ -24,6 +24,8 @@ LONGEST_REPLY_HELD: Final = 130.0
 MOST_UTTERANCES: Final = 40
 MOST_ASKED: Final = 40
 """Requests of one kind for one conversation."""
+WAKING: Final = 2.0
+"""Seconds in which a process that stood still may end the request it was in."""
 HEARTBEAT: Final = 12.0
 _STATES: Final = ", ".join(f"'{state}'" for state in (*SETTLED_STATES, "finish-failed"))
 _UNSETTLED: Final = f"""
@@ -35,6 +37,11 @@ LEFT JOIN calls ON calls.call_sid = leases.call_sid
 WHERE leases.call_sid IS NOT NULL AND calls.call_sid IS NOT NULL
   AND NOT (calls.ended = 1 AND calls.conversation_state IN ({_STATES}))
 """
+_OWED: Final = f"""
+SELECT call_sid, status, conversation_state FROM calls
+WHERE replica = ? AND NOT (ended = 1 AND conversation_state IN ({_STATES}))
+"""
+_HELD: Final = "SELECT user_id, call_sid FROM leases WHERE call_sid IS NOT NULL"
 
 
 class Judge:
@@ -105,6 +112,8 @@ class Judge:
 
     def _understood(self, conversation: Conversation, interaction: Interaction) -> None:
         """What was said in a turn that the API voided is said again in the next."""
+        if not interaction.connection.client_open:
+            return  # given up half-way: it is no turn
         owed: set[int] = set()
         for earlier in conversation.interactions:
             if earlier is interaction or earlier.process is not interaction.process:
@@ -131,7 +140,12 @@ class Judge:
                     f"{conversation.id[-4:]} by {earlier.process.name} and {finish.process.name}",
                 )
         if conversation.finished_by == "finish":
-            if all(
+            # one that stood still in the middle of a request goes on with it, and hears 409
+            woke = [
+                self._stopped(one.process.name, one.at - WAKING)
+                for one in (*conversation.finishes, finish)
+            ]
+            if not any(woke) and all(
                 earlier.known and not self._stopped(earlier.process.name, earlier.at)
                 for earlier in conversation.finishes
             ):
@@ -160,7 +174,13 @@ class Judge:
 
     def judged(self) -> Judged:
         return Judged(
-            self._heard, self._played, self._cleared, self._ahead, self._over, self._answered
+            self._heard,
+            self._played,
+            self._cleared,
+            self._ahead,
+            self._over,
+            self._answered,
+            self._refused,
         )
 
     def _heard(self, call: Call, stream: Stream, gap: Gap) -> None:
@@ -190,7 +210,12 @@ class Judge:
             )
 
     def _was_words(self, call: Call) -> bool:
-        """The caller's last sound was speech that the service understood."""
+        """The caller's last sound was speech that the service understood.
+
+        What is said before the greeting is nobody's turn.
+        """
+        if not any(self._sent.get(stream.sid) for stream in call.streams):
+            return False
         last = call.utterances[-1]
         return last.frames >= 30 and not last.over_agent and last.number not in self._unheard
 
@@ -230,6 +255,39 @@ class Judge:
         nobody = not any(one.listening for one in self._replicas().values())
         if status == 0 and not nobody and not self._anybody_was_stopped():
             self.world.violated("webhook", f"{call.sid} {path} was not answered")
+        if path == "/twilio/connected" and "<Say" in text and "<Pause" not in text:
+            self._given_up(call)
+
+    def _given_up(self, call: Call) -> None:
+        """Where processes die and all else is well, another one goes on with the call."""
+        faults = ("store-", "carrier-", "api-", "process-drain")
+        excused = call.unwanted or self._anybody_was_stopped() or self._disturbed(*faults)
+        if self.plan.aimed and not excused:
+            self.world.violated(
+                "given-up", f"{call.sid} was told goodbye, and nothing was in the way"
+            )
+
+    def _refused(self, call: Call, stream: Stream) -> None:
+        """A token that was just given opens a stream."""
+        renewed = (
+            self.world.faults["carrier-webhook-twice"] or self.world.faults["carrier-answer-lost"]
+        )
+        excused = renewed or call.intruded or call.unwanted or call.over.done()
+        if not excused and not self._disturbed("store-", "process-", "clock-"):
+            self.world.violated("stream-refused", f"{call.sid}: {stream.sid}")
+
+    def _disturbed(self, *kinds: str) -> bool:
+        """A fault of these kinds has struck."""
+        return any(n and kind.startswith(kinds) for kind, n in self.world.faults.items())
+
+    def _parted(self, call: Call) -> None:
+        """Whoever is cut off by a drain has heard that the call ends."""
+        heard = [stream for stream in call.streams if stream.began and not stream.deaf]
+        stopped = any(self._replicas()[one.process.name].stops for one in heard)
+        if call.ended_by != "rest" or not heard or stopped or call.intruded:
+            return
+        if self._last_phrase.get(call.sid) is not Phrase.CLOSING:
+            self.world.violated("parted-mute", f"{call.sid} was drained without a word")
 
     def _anybody_was_stopped(self) -> bool:
         return any(one.stops or one.stopped_from for one in self._replicas().values())
@@ -239,7 +297,7 @@ class Judge:
         streams = [stream for stream in call.streams if stream.began]
         if streams:
             self.world.facts["calls that connected"] += 1
-        if call.ended_by == "caller" or call.told:
+        if call.ended_by == "caller" or call.told or call.unwanted:
             return
         sounded = any(stream.agent_sounded for stream in streams)
         excused = any(
@@ -249,7 +307,7 @@ class Judge:
             for stream in call.streams
         )
         lost = any(stream.over.done() and stream.over.result() == "lost" for stream in streams)
-        if not sounded and not excused and not lost and call.streams:
+        if not sounded and not excused and not lost and call.streams and not call.intruded:
             self.world.violated("told-nothing", f"{call.sid} ended without a word: {call.answers}")
 
     # ------------------------------------------------------------ what the store sees
@@ -264,6 +322,8 @@ class Judge:
             case "owner":
                 self.world.note("store", f"{of} goes from {before} to {after}")
                 self._taken_over(of, before, after)
+            case "end-reason" if before == "transfer":
+                pass  # one for which nobody was there is done again when the caller is back
             case "end-reason":
                 self.world.violated("end-reason", f"{of}: {before} became {after}")
             case "revived":
@@ -306,6 +366,11 @@ class Judge:
 
     # ------------------------------------------------------------ the end
 
+    def exited(self, replica: Replica, database: sqlite3.Connection) -> None:
+        """Status 0 says that nothing of it is owed."""
+        for row in database.execute(_OWED, (replica.name,)) if replica.status == 0 else ():
+            self.world.violated("exit-owing", f"{replica.name} owes {row[0]}: {row[1]}, {row[2]}")
+
     def settled(self, database: sqlite3.Connection) -> bool:
         """Nothing is owed any more."""
         return (
@@ -321,27 +386,35 @@ class Judge:
     def final(self, database: sqlite3.Connection, calls: Mapping[str, Call]) -> None:
         """What must be true when everything is over."""
         failed: set[str] = set()
+        known: set[str] = set()
         for row in database.execute("SELECT * FROM calls ORDER BY number"):
             sid, state = row["call_sid"], row["conversation_state"]
+            known |= {row["user_id"], row["conversation_id"]}
             if not row["ended"]:
                 self.world.violated("never-ended", f"{sid} is {row['status']}")
             elif row["end_reason"] is None:
                 self.world.violated("no-end-reason", f"{sid} {row['status']}")
             if state == "finish-failed":
-                failed.add(row["conversation_id"])
+                failed.add(row["conversation_id"] or row["user_id"])
                 self.world.facts["finish-failed"] += 1
             elif state not in SETTLED_STATES:
                 self.world.violated("owed", f"{sid} is {row['status']}, {state}")
             self.world.facts[f"ended {row['end_reason']}"] += 1
+            if row["end_reason"] == "drain":
+                self._parted(calls[sid])
         for lease in self._leaked(database):
             self.world.violated("lease", lease)
+        if not self._disturbed("store-", "process-"):
+            for row in database.execute(_HELD):
+                self.world.violated("lease", f"{row[0]} is still leased to {row[1]}")
         for conversation in self._conversations.values():
-            if conversation.open and conversation.id not in failed:
-                self.world.violated(
-                    "unfinished",
-                    f"{conversation.id[-4:]} of {conversation.user}"
-                    f" ({'named' if conversation.named else 'unnamed'})",
-                )
+            if not conversation.open or self._excused(conversation, failed, known):
+                continue
+            self.world.violated(
+                "unfinished",
+                f"{conversation.id[-4:]} of {conversation.user}"
+                f" ({'named' if conversation.named else 'unnamed'})",
+            )
         for call in calls.values():
             if not call.settled.done():
                 self.world.violated("call-never-over", call.sid)
@@ -349,8 +422,16 @@ class Judge:
             if replica.status and not replica.drained_in_trouble:
                 self.world.violated("exit", f"{replica.name} exits with {replica.status}")
 
-    def calm_exit(self, replica: Replica, database: sqlite3.Connection) -> None:
-        """Status 0 means that nothing of it is owed."""
+    def _excused(self, conversation: Conversation, failed: set[str], known: set[str]) -> bool:
+        """Whether nobody could have finished it."""
+        if conversation.id in failed or (not conversation.named and conversation.user in failed):
+            return True
+        if not conversation.named and (conversation.too_late or self.world.faults["clock-step"]):
+            return True  # one without a name is found by its time, which clocks that step hide
+        # the store failed until the process that had opened it was dead
+        died = not any(one.process.running for one in conversation.interactions)
+        unknown = conversation.id not in known and conversation.user not in known
+        return died and unknown and self._disturbed("store-")
 
 
 class Complaints(logging.Handler):
@@ -365,5 +446,6 @@ class Complaints(logging.Handler):
         told = " ".join(f"{name}={value}" for name, value in fields.items())
         error = record.exc_info[1] if record.exc_info else None
         self._world.note("log", record.getMessage(), told, repr(error) if error else "")
-        if record.levelno >= logging.ERROR:
+        # an operator who asked while the store was away has been told so with 503
+        if record.levelno >= logging.ERROR and record.getMessage() != "http.store_failed":
             self._world.violated("error-log", f"{record.getMessage()} {told} {error!r}")

@@ -46,6 +46,7 @@ class Connection:
         self.world = world
         self.process = process
         self.latency = latency
+        self.began = world.loop.time()
         self.client_open = True
         """The truth about the client's end: it reads, or will."""
         self.broken = False

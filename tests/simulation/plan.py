@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.settings import Settings
@@ -68,6 +68,9 @@ CARRIER_FAULTS: Final = (
     "answer-lost",
 )
 PROCESS_FAULTS: Final = ("crash", "pause", "long-pause", "stall", "drain", "restart")
+AIMED: Final = 6
+"""One seed in so many is an aimed one."""
+ORDERS: Final = ("hang-up", "transfer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,17 @@ class ProcessEvent:
     kind: str
     which: int
     seconds: float
+    aimed: bool = False
+    """It strikes a process that carries a call just then."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlan:
+    """What an operator wants of one of the calls."""
+
+    at: float
+    kind: str
+    which: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +146,9 @@ class Plan:
     store_outages: tuple[Outage, ...] = ()
     carrier: Mapping[str, float] = field(default_factory=dict)
     processes: tuple[ProcessEvent, ...] = ()
+    orders: tuple[OrderPlan, ...] = ()
+    aimed: bool = False
+    """Healthy but for what happens to the processes in the middle of their calls."""
     wall_steps: tuple[tuple[float, float], ...] = ()
     """(when, seconds) by which all wall clocks step."""
     skews: tuple[float, ...] = ()
@@ -141,6 +158,46 @@ class Plan:
 
 def make_plan(seed: int) -> Plan:
     """The scenario of this seed."""
+    plan = _by_chance(seed)
+    return _aimed(plan) if seed % AIMED == 0 else plan
+
+
+def _aimed(plan: Plan) -> Plan:
+    """The same callers in a healthy world, where a process that carries a call dies, sleeps or is ended."""
+    chance = random.Random(f"{plan.seed}/aimed")
+    replicas = chance.choice((2, 3))
+    calls = tuple(
+        replace(call, hang_up_at=None, turns=max(2, call.turns), patience=call.patience + 20.0)
+        for call in plan.calls
+    )
+    events = tuple(
+        ProcessEvent(
+            call.at + chance.uniform(2.0, 12.0),
+            chance.choice(PROCESS_FAULTS),
+            chance.randrange(8),
+            chance.uniform(8.0, 25.0),
+            aimed=True,
+        )
+        for call in calls[: chance.choice((1, 1, 2))]
+    )
+    return replace(
+        plan,
+        replicas=replicas,
+        settings=plan.settings.model_copy(update={"gateway_reconnect_seconds": 10.0}),
+        calls=calls,
+        api={},
+        api_outages=(),
+        store={},
+        store_outages=(),
+        carrier={},
+        processes=tuple(sorted(events, key=lambda event: event.at)),
+        wall_steps=(),
+        skews=(0.0,) * replicas,
+        aimed=True,
+    )
+
+
+def _by_chance(seed: int) -> Plan:
     chance = random.Random(f"{seed}/plan")
     replicas = chance.choice((1, 1, 2, 2, 3))
     settings, users = _settings(chance)
@@ -169,6 +226,7 @@ def make_plan(seed: int) -> Plan:
         store_outages=_outages(chance, last, ("error-before", "very-slow"), 0.15),
         carrier=_rates(chance, CARRIER_FAULTS, 0.5),
         processes=_processes(chance, replicas, last),
+        orders=_orders(random.Random(f"{seed}/operator"), last),
         wall_steps=wall_steps,
         skews=tuple(0.0 if one_machine else chance.uniform(-1.5, 1.5) for _ in range(replicas)),
         rings_until=rings_until,
@@ -219,6 +277,16 @@ def _processes(chance: random.Random, replicas: int, last: float) -> tuple[Proce
             ProcessEvent(chance.uniform(0.0, last), kind, chance.randrange(replicas), seconds)
         )
     return tuple(sorted(events, key=lambda event: event.at))
+
+
+def _orders(chance: random.Random, last: float) -> tuple[OrderPlan, ...]:
+    if chance.random() < 0.7:
+        return ()
+    orders = [
+        OrderPlan(chance.uniform(0.0, last), chance.choice(ORDERS), chance.randrange(8))
+        for _ in range(chance.choice((1, 2, 5)))
+    ]
+    return tuple(sorted(orders, key=lambda order: order.at))
 
 
 def _settings(chance: random.Random) -> tuple[Settings, tuple[str, ...]]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import cache
 from typing import Any, Final
 
 from audio.endpoint import EndpointOptions
 from gateway.amigo.client import AmigoClient
-from gateway.app import AFTERMATH_SECONDS, SETTLE_SECONDS, TOKEN_SECONDS, _Background, _switchboard
+from gateway.app import TOKEN_SECONDS, _Background, _switchboard, leave
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.phrases import Phrases
@@ -105,6 +106,7 @@ class Replica:
         self._handlers: list[asyncio.Task[tuple[int, str]]] = []
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self.on_exit: Callable[[Replica], None] = lambda _: None
         self.main = self.process.start(self._main(), f"main {name}")
 
     # ------------------------------------------------------------ what can happen to it
@@ -242,10 +244,14 @@ class Replica:
             await self._stop.wait()
             self.draining = True
             self.world.note(self.name, "drains", f"calls {switchboard.active}")
-            await switchboard.drain(settings.gateway_drain_seconds, self._hurry)
-            paid = await finisher.wait_paid(SETTLE_SECONDS)
-            await aftermath.wait_done(AFTERMATH_SECONDS)
-            owing = switchboard.unsettled or not paid
+            owing = await leave(
+                switchboard,
+                recovery,
+                finisher,
+                aftermath,
+                settings.gateway_drain_seconds,
+                self._hurry,
+            )
             self.listening = False
             switchboard.stop()
             await self._close_doors()
@@ -267,4 +273,5 @@ class Replica:
         left = [task.get_name() for task in self.process.left if task is not self.main]
         if left:
             self.world.violated("task-left", f"{self.name} exited, still running: {left[:5]}")
+        self.on_exit(self)
         self.process.kill()

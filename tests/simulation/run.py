@@ -23,6 +23,7 @@ from tests.simulation.caller import Caller
 from tests.simulation.carrier import Carrier
 from tests.simulation.judge import Complaints, Judge
 from tests.simulation.loop import Deadlock, SimLoop, dispose
+from tests.simulation.operator import Operator
 from tests.simulation.plan import Plan, ProcessEvent, make_plan
 from tests.simulation.replica import Replica
 from tests.simulation.store import open_database
@@ -70,6 +71,7 @@ class Run:
         name = f"g{len(self.replicas) + 1}"
         parts = (self.api, self.carrier, self.database)
         made = Replica(self.world, self.plan, name, machine, parts)
+        made.on_exit = lambda it: self.judge.exited(it, self.database)
         self.replicas[name] = made
         return made
 
@@ -86,6 +88,10 @@ class Run:
         if not alive:
             return
         it = alive[event.which % len(alive)]
+        if event.aimed:
+            talking = [call.stream for call in self.carrier.calls.values() if call.stream]
+            held = [one for one in alive for stream in talking if one.process is stream.process]
+            it = held[event.which % len(held)] if held else it
         self.world.fault(f"process-{event.kind}", it.name)
         match event.kind:
             case "crash":
@@ -132,6 +138,8 @@ class Run:
             callers.append(loop.world(Caller(self.carrier, call).run(), f"caller {call.sid}"))
         events = [loop.world(self._happen(event), event.kind) for event in plan.processes]
         events += [loop.world(self._step_clock(*step), "clock") for step in plan.wall_steps]
+        operator = Operator(self.world, plan, self.carrier)
+        events += [loop.world(operator.give(order), order.kind) for order in plan.orders]
         watch = loop.world(self._watch(), "watch")
         done, late = await asyncio.wait(callers, timeout=LONGEST_TALK)
         for task in done:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,6 +19,8 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from gateway.metrics.shelf import Shelf
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -43,19 +45,27 @@ _LAG_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32,
 
 
 class Metrics:
-    """Every instrument as an attribute, named as in Prometheus without the prefix."""
+    """Every instrument as an attribute, named as in Prometheus without the prefix.
 
-    def __init__(self) -> None:
+    With a shelf it counts for one of several workers, and `render` tells of all of them; a process
+    has one of that kind at most.
+    """
+
+    def __init__(self, shelf: Shelf | None = None) -> None:
         # The library's extra `_created` series would double every counter for no reader.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self._told = self.registry
+        if shelf is not None:
+            shelf.take()
+            self._told = shelf.registry()
         self._calls_and_turns()
         self._amigo()
         self._process()
 
     def render(self) -> bytes:
         """Return the text of all series; takes milliseconds, so call it in a thread."""
-        return generate_latest(self.registry)
+        return generate_latest(self._told)
 
     def _calls_and_turns(self) -> None:
         self.calls_active = self._gauge("calls_active", "Calls in progress")
@@ -122,15 +132,21 @@ class Metrics:
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop ran a timer", _LAG_BUCKETS
         )
-        self.build_info = self._gauge("build_info", "Always 1", "version", "python")
+        self.build_info = self._gauge(
+            "build_info", "Always 1", "version", "python", workers="livemax"
+        )
         self.build_info.labels(_own_version(), platform.python_version()).set(1)
         ProcessCollector(registry=self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"voice_gateway_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(f"voice_gateway_{name}", text, labels, registry=self.registry)
+    def _gauge(
+        self, name: str, text: str, *labels: str, workers: Literal["livesum", "livemax"] = "livesum"
+    ) -> Gauge:
+        """`workers`: what several living workers come to together."""
+        name = f"voice_gateway_{name}"
+        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode=workers)
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
