@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TextIO
-from urllib.parse import quote
+
+from gateway.redact import spellings
 
 MAX_WAITING_LINES: Final = 10_000
 SHORTEST_SECRET: Final = 6
@@ -97,14 +98,14 @@ class _Redactor:
     """The last net: whatever a line holds, no registered secret and no whole number leaves in it."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        spellings = {
+        written = {
             spelling
             for secret in secrets
             if len(secret) >= SHORTEST_SECRET
-            for spelling in _spellings(secret)
+            for spelling in spellings(secret)
         }
         # Longest first: a secret may be the beginning of another.
-        ordered = sorted(spellings, key=len, reverse=True)
+        ordered = sorted(written, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def __call__(self, line: str) -> str:
@@ -114,11 +115,6 @@ class _Redactor:
         if "+" in line or "%2" in line:
             line = _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), line)
         return line
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    """As it is, and as it stands in JSON, in a Python value, in an address."""
-    yield from (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""))
 
 
 def _redacted(found: re.Match[str]) -> str:

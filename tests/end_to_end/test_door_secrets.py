@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -12,7 +13,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import aiohttp
 import pytest
 from aiohttp import web
 
@@ -134,7 +134,7 @@ async def test_a_whole_call_with_faults_at_debug_level_tells_no_secret(
         open_grounds(tmp_path, options, recogniser=ears, env=environ() | store_env) as grounds,
         grounds.served() as (house, process),
     ):
-        await house.faults("sign-in-500=1", "create-401=1", "interact-429=1@100", "cut=1")
+        await house.faults("sign-in-500=1", "create-401=1", "interact-429=1@100", "cut-mid-reply=1")
         sid, url = await house.answered()
         secrets = PLANTED | {"media token": url.rpartition("/")[2]}
         async with house.socket(url, sid) as stream:
@@ -253,11 +253,12 @@ async def test_an_api_and_a_carrier_that_repeat_our_secrets_are_not_quoted(
 
         holds_none(process.log.read_text(), secrets, "the log")
         holds_none("\n".join(texts), secrets, "answers and outputs")
-        assert "Bearer [redacted]" in process.log.read_text() or "***" in texts[0] + texts[1]
+        assert "***" in texts[-1], "what was repeated is quoted, without the secrets"
 
 
 def _basic(carrier: Carrier) -> str:
-    return aiohttp.BasicAuth(carrier.account, PLANTED["older auth token"]).encode()[6:]
+    pair = f"{carrier.account}:{PLANTED['older auth token']}"
+    return base64.b64encode(pair.encode()).decode()
 
 
 # ---------------------------------------------------------------- secrets that are wrong
