@@ -43,8 +43,9 @@ _CREDENTIALS: Final = re.compile(
 )
 """Secrets that nobody could register beforehand, by their looks: tokens of sign-ins and of media
 sockets, names and passwords in addresses."""
-_NUMBER: Final = re.compile(r"(?<![\w.])(\+|%2B|%2b)(\d{7,15})(?!\d)")
-"""A telephone number as the carrier writes it, also in a form body."""
+_NUMBERS: Final = re.compile(r"(?<![\w.])(?:(?:\+|%2B|%2b)\d{7,15})+(?!\d)")
+"""Telephone numbers as the carrier writes them, also in a form body, one or several without a gap."""
+_NUMBER: Final = re.compile(r"(\+|%2B|%2b)(\d+)")
 
 
 @dataclass(slots=True)
@@ -113,7 +114,10 @@ class _Redactor:
             line = self._secrets.sub(REDACTED, line)
         line = _CREDENTIALS.sub(_redacted, line)
         if "+" in line or "%2" in line:
-            line = _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), line)
+            line = _NUMBERS.sub(
+                lambda run: _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), run[0]),
+                line,
+            )
         return line
 
 

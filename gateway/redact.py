@@ -11,8 +11,13 @@ MARK: Final = "***"
 
 
 def spellings(secret: str) -> Iterator[str]:
-    """As it is, and as it stands in JSON, in a Python value, in an address."""
-    yield from (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe=""))
+    """As it is, in JSON, in JSON that a line quotes once more, in a Python value, in an address."""
+    once = _in_json(secret)
+    yield from (secret, once, _in_json(once), repr(secret)[1:-1], quote(secret, safe=""))
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
 
 
 def without(text: str, secrets: Iterable[str]) -> str:

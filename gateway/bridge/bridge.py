@@ -384,7 +384,9 @@ class Bridge:
             self._do(command)
         self._arm()
         if self.session.phase is Phase.ENDED:
-            self._books.disowned = self.session.disowned
+            if self.session.disowned:
+                self._books.disowned = True
+                self._house.finisher.drop(self.record.call_sid)
             self._ended.set()
 
     def _arm(self) -> None:

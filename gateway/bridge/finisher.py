@@ -113,6 +113,12 @@ class Finisher:
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
+    def drop(self, name: str) -> None:
+        """Stop what is done for this call: another process pays its debt."""
+        for task in self._open:
+            if task.get_name() == f"finish {name}":
+                task.cancel()
+
     async def wait_paid(self, seconds: float) -> bool:
         """Wait until nothing is owed, at most so long; True when nothing is."""
         until = self._clock.now() + seconds

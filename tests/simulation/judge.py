@@ -284,7 +284,8 @@ class Judge:
         """Whoever is cut off by a drain has heard that the call ends."""
         heard = [stream for stream in call.streams if stream.began and not stream.deaf]
         stopped = any(self._replicas()[one.process.name].stops for one in heard)
-        if call.ended_by != "rest" or not heard or stopped or call.intruded:
+        ours = call.ended_by in {"rest", "document"} and not call.told
+        if not ours or not heard or stopped or call.intruded:
             return
         if self._last_phrase.get(call.sid) is not Phrase.CLOSING:
             self.world.violated("parted-mute", f"{call.sid} was drained without a word")

@@ -129,13 +129,6 @@ MUTANTS: Final = (
         "self.maybe_created = self.maybe_created or not refused",
         "self.maybe_created = False",
     ),
-    _one(
-        "no-claim",
-        "a call that lost its process is taken up without a word to the store",
-        "gateway.store.sql",
-        "UPDATE calls SET replica = :heir\n",
-        "UPDATE calls SET replica = replica\n",
-    ),
     Mutant(
         "woken-acts",
         "a process that stood still acts without asking whose its calls are",
