@@ -40,8 +40,10 @@ from gateway.log import fact
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.settings.model import SHORTEST_SECRET
+from gateway.settings.values import is_this_machine
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
+from gateway.web.listening import Port, open_port
 from gateway.web.relay import open_relay
 from gateway.worker import Stopping, Worker, obeying_parent
 
@@ -106,6 +108,7 @@ async def run_gateway(
     """
     clock = clock or SystemClock()
     _warn_of_weak_secrets(settings)
+    _warn_of_open_doors(settings)
     metrics = Metrics(None if worker is None else worker.shelf)
     replica = make_replica()
     waiting, pulse = WaitingRoom(), Pulse(clock, metrics.event_loop_lag_seconds.observe)
@@ -159,7 +162,7 @@ async def run_gateway(
             relay=relay,
             replica=replica,
         )
-        listening = _listening(settings, make_web(doors), alone=worker is None)
+        listening = _listening(settings, make_web(doors), metrics, alone=worker is None)
         address, own = await stack.enter_async_context(listening)
         reached_at = _reached_at(settings, own, alone=worker is None)
         recovery = Recovery(
@@ -316,6 +319,27 @@ def _warn_of_weak_secrets(settings: Settings) -> None:
             )
 
 
+def _warn_of_open_doors(settings: Settings) -> None:
+    """Doors that are open by the operator's will, or by an oversight."""
+    if settings.gateway_admin_token is None and settings.gateway_public_url.startswith("https:"):
+        meaning = "is not set: /v1 answers this machine only, and a proxy on it that hides itself is taken for it"
+        fact(
+            _log,
+            "setting.unset",
+            level=logging.WARNING,
+            setting="GATEWAY_ADMIN_TOKEN",
+            meaning=meaning,
+        )
+    bases = {
+        "AMIGO_BASE_URL": {own.amigo_base_url for _, own, _ in answering(settings)},
+        "TWILIO_API_BASE_URL": {settings.twilio_api_base_url},
+    }
+    for name, urls in bases.items():
+        if any(url.startswith("http:") and not is_this_machine(url) for url in urls):
+            meaning = "is plain http to another machine: keys and calls travel readable"
+            fact(_log, "setting.unsafe", level=logging.WARNING, setting=name, meaning=meaning)
+
+
 def _prepare_recordings(directory: Path, mending: bool) -> None:
     """Make sure that recordings can be written; `mending`: finish those a crash left behind."""
     try:
@@ -405,38 +429,30 @@ def _observer(metrics: Metrics) -> Callable[[str, int | None, float], None]:
 
 @asynccontextmanager
 async def _listening(
-    settings: Settings, app: web.Application, *, alone: bool
+    settings: Settings, app: web.Application, metrics: Metrics, *, alone: bool
 ) -> AsyncIterator[tuple[tuple[str, int], tuple[str, int]]]:
     """Where everybody reaches us, and where other replicas do: the same, for a process that is alone."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=2.0,
-        # No carrier compresses its forms. What is not unpacked can neither burst nor fail to be.
-        auto_decompress=False,
-    )
-    await runner.setup()
-    try:
-        host = settings.gateway_host
-        await _bind(runner, host, settings.gateway_port, shared=not alone)
-        bound = len(runner.addresses)
-        if not alone:
-            if not settings.gateway_replica_url:
-                host = private_host(settings.gateway_store_url, host)
-            await _bind(runner, host, 0, shared=False)
-        everybody, own = runner.addresses[0][:2], runner.addresses[0 if alone else bound][:2]
-        yield (str(everybody[0]), int(everybody[1])), (str(own[0]), int(own[1]))
-    finally:
-        await runner.cleanup()
+
+    def on_cut(why: str) -> None:
+        metrics.connections_cut_total.labels(why=why).inc()
+
+    host = settings.gateway_host
+    async with open_port(app, on_cut=on_cut) as port:
+        everybody = await _bind(port, host, settings.gateway_port, shared=not alone)
+        if alone:
+            yield everybody, everybody
+            return
+        if not settings.gateway_replica_url:
+            host = private_host(settings.gateway_store_url, host)
+        yield everybody, await _bind(port, host, 0, shared=False)
 
 
-async def _bind(runner: web.AppRunner, host: str, port: int, *, shared: bool) -> None:
+async def _bind(port: Port, host: str, number: int, *, shared: bool) -> tuple[str, int]:
     try:
-        await web.TCPSite(runner, host, port, reuse_port=shared or None).start()
+        return await port.bind(host, number, shared=shared)
     except OSError as error:
         reason = error.strerror or str(error)
-        problem = f"cannot listen on {host}:{port}: {reason}"
+        problem = f"cannot listen on {host}:{number}: {reason}"
         raise ConfigError([BadSetting("GATEWAY_PORT", problem)]) from error
 
 

@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TextIO
 
+from gateway.redact import spellings
+
 MAX_WAITING_LINES: Final = 10_000
 SHORTEST_SECRET: Final = 6
 """Characters; the last net spares shorter secrets, which would blank out ordinary words."""
@@ -30,6 +32,17 @@ NUMBER_FIELDS: Final = frozenset({"from", "to", "caller", "called", "number"})
 """Fields that hold a number in whatever spelling; always masked."""
 REDACTED: Final = "[redacted]"
 
+LONGEST_FIELD: Final = 2000
+"""Characters of one field; what strangers send may be as long as a body."""
+
+_CREDENTIALS: Final = re.compile(
+    r"(?i:\b(bearer|basic)(?:\s|%20|\+)+)(?!realm)[\w.~+/=%-]{8,}"
+    r"|(/twilio/media/)[\w-]{16,}"
+    r"|(://)[^\s/@\"'\\]*@"
+    r"|\beyJ[\w-]{8,}\.[\w-]*(?:\.[\w-]*)?"
+)
+"""Secrets that nobody could register beforehand, by their looks: tokens of sign-ins and of media
+sockets, names and passwords in addresses."""
 _NUMBERS: Final = re.compile(r"(?<![\w.])(?:(?:\+|%2B|%2b)\d{7,15})+(?!\d)")
 """Telephone numbers as the carrier writes them, also in a form body, one or several without a gap."""
 _NUMBER: Final = re.compile(r"(\+|%2B|%2b)(\d+)")
@@ -86,20 +99,20 @@ class _Redactor:
     """The last net: whatever a line holds, no registered secret and no whole number leaves in it."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        # As it is, as JSON writes it, and as a text line does that quotes a list's JSON once more.
-        spellings = {
+        written = {
             spelling
             for secret in secrets
             if len(secret) >= SHORTEST_SECRET
-            for spelling in (secret, _in_json(secret), _in_json(_in_json(secret)))
+            for spelling in spellings(secret)
         }
         # Longest first: a secret may be the beginning of another.
-        ordered = sorted(spellings, key=len, reverse=True)
+        ordered = sorted(written, key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def __call__(self, line: str) -> str:
         if self._secrets is not None:
             line = self._secrets.sub(REDACTED, line)
+        line = _CREDENTIALS.sub(_redacted, line)
         if "+" in line or "%2" in line:
             line = _NUMBERS.sub(
                 lambda run: _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), run[0]),
@@ -108,12 +121,20 @@ class _Redactor:
         return line
 
 
-def _in_json(text: str) -> str:
-    return json.dumps(text)[1:-1]
+def _redacted(found: re.Match[str]) -> str:
+    scheme, media, address = found.groups()
+    if address:
+        return f"{address}{REDACTED}@"
+    if scheme:
+        return f"{scheme} {REDACTED}"
+    return f"{media or ''}{REDACTED}"
 
 
 def _masked(name: str, value: object) -> object:
-    return mask_number(value) if name in NUMBER_FIELDS and isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    text = mask_number(value) if name in NUMBER_FIELDS else value
+    return text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}…"
 
 
 def _content(record: logging.LogRecord) -> dict[str, object]:
@@ -161,17 +182,29 @@ class PlainLines(logging.Formatter):
         when = datetime.fromtimestamp(record.created, UTC).astimezone()
         content = _content(record)
         trace = content.pop("trace", None)
-        event, _ = content.pop("event"), content.pop("logger")
+        event, _ = printable(str(content.pop("event"))), content.pop("logger")
         fields = "".join(f" {name}={_plain(value)}" for name, value in content.items())
         line = (
             f"{when:%H:%M:%S}.{when.microsecond // 1000:03} {record.levelname:<7} {event}{fields}"
         )
-        return self._redact(line if trace is None else f"{line}\n{trace}")
+        return self._redact(line if trace is None else f"{line}\n{_indented(str(trace))}")
 
 
 def _plain(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if text.isprintable() and " " not in text else json.dumps(text)
+    return text if text.isprintable() and " " not in text else printable(json.dumps(text))
+
+
+def printable(text: str) -> str:
+    """What strangers said, fit for a terminal: nothing in it moves a cursor, colours or begins a line."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def _indented(trace: str) -> str:
+    """A trace quotes what strangers sent: no line of it may look like one of the log's own."""
+    return "\n".join(f"    {printable(line)}" for line in trace.split("\n"))
 
 
 class _WaitingLines(logging.Handler):

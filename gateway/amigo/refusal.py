@@ -24,6 +24,7 @@ from gateway.errors import (
     AmigoUnauthorized,
     AmigoUnavailable,
 )
+from gateway.redact import without
 
 EXCERPT: Final = 300
 """Characters of an error body that are kept."""
@@ -100,7 +101,7 @@ def request_id(headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> str
     """The service's or its proxy's name for the request, for asking them about it."""
     for name in _REQUEST_IDS:
         if (value := headers.get(name, "").strip()) and value.isprintable():
-            return _blackened(value, secrets)[:128]
+            return without(value, secrets)[:128]
     return None
 
 
@@ -141,17 +142,10 @@ def excerpt(body: bytes, secrets: tuple[str, ...] = ()) -> str:
         text = _complaint(json.loads(text))
     except (ValueError, RecursionError):
         text = _TAG.sub(" ", text)
-    text = _blackened(text, secrets)
+    text = without(text, secrets)
     text = _LONG_NUMBER.sub("…", " ".join(text.split()))
     text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
-
-
-def _blackened(text: str, secrets: tuple[str, ...]) -> str:
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
-    return text
 
 
 def _complaint(value: object) -> str:

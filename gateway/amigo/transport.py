@@ -50,14 +50,14 @@ class Exchange:
     """A request whose answer has begun. `close` it on every path."""
 
     def __init__(
-        self, operation: str, response: aiohttp.ClientResponse, upload: Upload | None
+        self, request: Request, response: aiohttp.ClientResponse, upload: Upload | None
     ) -> None:
-        self._operation = operation
+        self._operation = request.operation
         self._response = response
         self._upload = upload
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.request_id = request_id(response.headers)
+        self.request_id = request_id(response.headers, request.secrets)
 
     async def read(self) -> bytes:
         """What has arrived of the body, at least one byte; empty at its end.
@@ -205,7 +205,7 @@ class Transport:
             self._observe(request.operation, status, self._clock.now() - started)
             if status is None and upload is not None:
                 await upload.settled()
-        return Exchange(request.operation, response, upload)
+        return Exchange(request, response, upload)
 
 
 async def _error_body(exchange: Exchange) -> bytes:

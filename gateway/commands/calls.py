@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
 async def _show(url: str, call_sid: str, *, as_json: bool) -> int:
     from gateway.clock import SystemClock
     from gateway.ids import CallSid
+    from gateway.log import printable
     from gateway.store import open_store
 
     async with open_store(url, SystemClock(), must_exist=True) as store:
@@ -66,7 +67,11 @@ async def _show(url: str, call_sid: str, *, as_json: bool) -> int:
     if call is None:
         print(f"no call {call_sid!r} in the store", file=sys.stderr)
         return 1
-    print(json.dumps(call.record, indent=2) if as_json else "\n".join(describe(call.record)))
+    print(
+        json.dumps(call.record, indent=2)
+        if as_json
+        else "\n".join(map(printable, describe(call.record)))
+    )
     return 0
 
 
@@ -92,6 +97,7 @@ async def _order(url: str, call_sid: str, transfer: str | None) -> int:
 
 async def _list(url: str, limit: int, cursor: str | None, *, as_json: bool) -> int:
     from gateway.clock import SystemClock
+    from gateway.log import printable
     from gateway.store import open_store
 
     async with open_store(url, SystemClock(), must_exist=True) as store:
@@ -103,7 +109,7 @@ async def _list(url: str, limit: int, cursor: str | None, *, as_json: bool) -> i
     if as_json:
         print(json.dumps({"calls": records, "next_cursor": following}, indent=2))
         return 0
-    print("\n".join(table(records)) if records else "no calls yet")
+    print("\n".join(map(printable, table(records))) if records else "no calls yet")
     if following is not None:
         print(f"older ones: --cursor {following}")
     return 0

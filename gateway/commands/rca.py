@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
 async def _explain(settings: Settings, args: argparse.Namespace) -> int:
     from gateway.clock import SystemClock
     from gateway.ids import CallSid
+    from gateway.log import printable
     from gateway.rca import explain
     from gateway.store import open_store
 
@@ -72,7 +73,7 @@ async def _explain(settings: Settings, args: argparse.Namespace) -> int:
         }
         print(json.dumps(document, indent=2))
     else:
-        print("\n".join(_text(call.record, findings, inquiry)))
+        print("\n".join(map(printable, _text(call.record, findings, inquiry))))
     return 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from gateway.settings import Settings
     from gateway.settings.load import Effective
 
 _log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from gateway.hardening import keep_files_private
     from gateway.settings import Needs, read_settings
 
     given = read_settings(
@@ -49,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
             "gateway_workers": args.workers,
         },
     )
+    keep_files_private()
     if args.worker is not None:
         return _worker(given, args.worker)
     if given.settings.gateway_workers > 1:
@@ -65,6 +68,7 @@ def _alone(given: Effective) -> int:
         level=settings.log_level, format=settings.log_format, secrets=settings.secrets()
     ):
         _warn_of_ignored(given)
+        _allow_open_files(settings)
         return _run(serve(settings, listening))
 
 
@@ -101,6 +105,7 @@ def _worker(given: Effective, place: int) -> int:
         secrets=settings.secrets(),
         shared=worker.shelf.directory / LOG_TURNS,
     ):
+        _allow_open_files(settings)
         return _run(serve(settings, _ready_for_parent, worker))
 
 
@@ -124,6 +129,16 @@ def _warn_of_ignored(given: Effective) -> None:
     for one in given.ignored:
         meaning = "begins like one of ours, " + one.problem
         fact(_log, "setting.ignored", level=logging.WARNING, setting=one.name, meaning=meaning)
+
+
+def _allow_open_files(settings: Settings) -> None:
+    from gateway.hardening import allow_open_files
+    from gateway.log import fact
+
+    too_few = allow_open_files(settings.gateway_max_calls)
+    if too_few is not None:
+        meaning = f"only {too_few} files may be open: too few for GATEWAY_MAX_CALLS"
+        fact(_log, "limit.open-files", level=logging.WARNING, meaning=meaning)
 
 
 def _run(main: Coroutine[None, None, int]) -> int:

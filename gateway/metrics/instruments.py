@@ -94,6 +94,9 @@ class Metrics:
         self.media_errors_total = self._counter(
             "media_errors", "Media messages that could not be used", "kind"
         )
+        self.connections_cut_total = self._counter(
+            "connections_cut", "Connections closed for being slow, idle or too many", "why"
+        )
         for part in TURN_PARTS:
             self.turn_seconds.labels(part)
         for kind in TURN_KINDS:

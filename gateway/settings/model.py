@@ -322,7 +322,9 @@ class Settings(_Table):
             *(self.amigo_api_key, self.gateway_admin_token, self.gateway_identity_secret),
             place.password if isinstance(place, RedisPlace) else None,
         )
-        many = (*self.twilio_auth_token, *self.twilio_signature_keys)
+        keys = self.twilio_signature_keys
+        # written ID:SECRET, and a secret by itself too
+        many = (*self.twilio_auth_token, *keys, *(key.partition(":")[2].strip() for key in keys))
         theirs = (secret for route in self.routes for secret in route.settings.secrets())
         return tuple({secret for secret in (*one, *many, *theirs) if secret})
 

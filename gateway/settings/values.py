@@ -45,6 +45,11 @@ def is_loopback_name(host: str) -> bool:
         return False
 
 
+def is_this_machine(url: str) -> bool:
+    """True for an address whose host is a loopback name."""
+    return is_loopback_name(urlsplit(url).hostname or "")
+
+
 def _web_address(value: str) -> str:
     try:
         parts = urlsplit(value)

@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from gateway.errors import StoreError
+from gateway.redact import without
 from gateway.store.port import HEARTBEAT_TTL, MAX_ORDERS, ORDER_SECONDS, SETTLED_STATES
 from gateway.store.redis_schema import STEPS, upgrade_script
 
@@ -162,7 +163,7 @@ class RedisLine:
             case _:
                 text = f"{type(error).__name__}: {error}"
         if self._place.password:
-            text = text.replace(self._place.password, "***")
+            text = without(text, (self._place.password,))
         answered = isinstance(error, refused.ResponseError | _TooLate)
         return (StoreError if answered else Unanswered)(f"{self._place}: {text}")
 

@@ -12,6 +12,8 @@ from gateway.carriers import Answer, Signatures, Wire
 from gateway.metrics import Metrics
 from gateway.store import CallStore
 from gateway.web import api, health, keys, media, webhooks
+from gateway.web.guard import let_streams_through
+from gateway.web.headers import add_headers
 from gateway.web.middleware import MAX_BODY_BYTES, MIDDLEWARES
 from gateway.web.relay import Relay, process_mark
 
@@ -54,6 +56,8 @@ def make_web(doors: Doors) -> web.Application:
         doors.public_url,
         doors.relay,
     )
+    app.on_response_prepare.append(let_streams_through)
+    app.on_response_prepare.append(add_headers)
     for module in (webhooks, media, health, api):
         module.add_routes(app)
     return app

@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.bridge import orders
 from gateway.bridge.switchboard import Asked
@@ -23,6 +23,11 @@ LARGEST_PAGE: Final = 200
 
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::\d{1,5})?")
 """A Host header: a name or address, a port behind it or not."""
+
+_FROM_ELSEWHERE: Final = re.compile(
+    r"(?i)(x-)?forwarded.*|via|x-real-ip|(x-(cluster-)?|true-|fastly-|fly-)client-ip|cf-.*"
+)
+"""Fields by which a proxy gives itself away."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -51,8 +56,8 @@ def refuse_stranger(request: web.Request) -> web.Response | None:
     """Return the refusal, or None for an operator: the bearer of the token.
 
     Without a token configured, that is somebody on this very machine: the peer is loopback, and no
-    proxy stands between (a forwarding header), nor a web page elsewhere whose name was made to
-    point here (a Host that is not a loopback name).
+    proxy stands between (its header fields, or HTTP/1.0, which some speak by default), nor a web
+    page elsewhere whose name was made to point here (a Host that is not a loopback name).
     """
     token = request.app[ADMIN_TOKEN]
     if token is None:
@@ -73,11 +78,12 @@ def refuse_stranger(request: web.Request) -> web.Response | None:
 
 
 def refuse_page(request: web.Request) -> web.Response | None:
-    """A web page elsewhere must not order anything by way of an operator's browser."""
+    """A web page elsewhere must not ask anything by way of an operator's browser."""
+    site = request.headers.get("Sec-Fetch-Site", "none")
     origin = request.headers.get("Origin")
-    if request.method == "GET" or origin is None:
-        return None
-    if origin.partition("://")[2].lower() == request.headers.get("Host", "").lower():
+    host = request.headers.get("Host", "")
+    own = origin is None or origin.partition("://")[2].lower() == host.lower()
+    if own and site in {"none", "same-origin"}:
         return None
     return problem(403, "this was sent by a web page elsewhere")
 
@@ -86,7 +92,7 @@ def _asked_on_this_machine(request: web.Request) -> bool:
     peer = request.transport.get_extra_info("peername") if request.transport else None
     if not isinstance(peer, tuple) or not _is_loopback_address(str(peer[0])):
         return False
-    if any(name.lower().startswith(("forwarded", "x-forwarded")) for name in request.headers):
+    if request.version < HttpVersion11 or any(map(_FROM_ELSEWHERE.fullmatch, request.headers)):
         return False
     return _is_loopback_name(request.headers.get("Host", ""))
 

@@ -77,7 +77,7 @@ class SocketLine:
 
 
 def add_routes(app: web.Application) -> None:
-    app.router.add_get("/twilio/media/{token}", media)
+    app.router.add_get("/twilio/media/{token}", media, allow_head=False)
 
 
 async def media(request: web.Request) -> web.StreamResponse:

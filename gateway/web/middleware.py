@@ -12,6 +12,7 @@ from aiohttp import web
 
 from gateway.errors import StoreError
 from gateway.log import fact
+from gateway.web.guard import timed
 from gateway.web.problems import problem
 
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -70,6 +71,9 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except StoreError as error:
         fact(_log, "http.store_failed", level=logging.ERROR, exc=error, path=loggable_path(request))
         return _refusal(request, 503, "the store does not answer")
+    except (ConnectionError, web.RequestPayloadError):
+        # the client left, or was cut off, or sent a body that is none: nothing of ours is broken
+        return _refusal(request, 400, "the request did not come whole")
     except Exception as error:  # noqa: BLE001 - the door: whatever it is, the log has it
         fact(_log, "http.failed", level=logging.ERROR, exc=error, path=loggable_path(request))
         return _refusal(request, 500, "this is a fault of the gateway; its log says more")
@@ -83,7 +87,7 @@ async def bound_bodies(request: web.Request, handler: Handler) -> web.StreamResp
     return await handler(request)
 
 
-MIDDLEWARES: Final = (log_requests, plain_errors, bound_bodies)
+MIDDLEWARES: Final = (timed, log_requests, plain_errors, bound_bodies)
 """In the order the application takes them: the log sees what the others answer."""
 
 

@@ -40,8 +40,24 @@ async def open_relay() -> AsyncIterator[Relay]:
     """Connections to other replicas, for the time of the context."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_no_redirects,),
+    ) as session:
         yield Relay(session)
+
+
+async def _no_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """What the carrier signed goes to its replica and nowhere else; a handshake has no switch for that."""
+    answer = await handler(request)
+    if 300 <= answer.status < 400:
+        answer.close()
+        raise aiohttp.ClientError("answered with a redirect")
+    return answer
 
 
 class Relay:
@@ -55,7 +71,7 @@ class Relay:
         try:
             async with (
                 asyncio.timeout(CONNECT_SECONDS),
-                self._session.get(f"{address}/healthz", allow_redirects=False) as answer,
+                self._session.get(f"{address}/healthz") as answer,
             ):
                 said = await answer.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):
@@ -71,7 +87,6 @@ class Relay:
                     f"{address}{request.raw_path}",
                     data=await request.read(),
                     headers=_passed_on(request),
-                    allow_redirects=False,
                 ) as answer,
             ):
                 body = await answer.read()

@@ -17,16 +17,18 @@ from gateway.bridge.switchboard import Switchboard
 from gateway.carriers import Answer, Signatures, Wire
 from gateway.ids import CallSid
 from gateway.log import fact
+from gateway.web.forms import read_form
 from gateway.web.relay import RELAYED, Relay
 
 _log = logging.getLogger(__name__)
 
-FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MARKUP_TYPE: Final = "text/xml"
 FINAL_STATUSES: Final = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 """`CallStatus` of a call that is over (status callback documentation)."""
 SINCE: Final = "waiting_since"
 """Query parameter that a caller who waits for a free user comes back with; wall seconds."""
+LONGEST_NAME: Final = 256
+"""Characters kept of who calls and who is called; what a SIP caller calls himself has no end."""
 SID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 """Names of calls become file names and parts of URLs; carriers alike use hex digits or UUIDs."""
 
@@ -72,8 +74,8 @@ async def voice(request: web.Request) -> web.Response:
         call_sid=CallSid(sid),
         account_sid=account,
         direction=_direction(form.get("Direction", "")),
-        caller=form.get("From", ""),
-        called=form.get("To", ""),
+        caller=form.get("From", "")[:LONGEST_NAME],
+        called=form.get("To", "")[:LONGEST_NAME],
         waiting_since=_wall_time(request.query.get(SINCE, "")),
     )
     fact(_log, "call.asked", call_sid=sid, caller=incoming.caller)
@@ -162,7 +164,7 @@ async def stream_status(request: web.Request) -> web.Response:
             _log,
             "stream.error",
             level=logging.WARNING,
-            call_sid=form.get("CallSid", ""),
+            call_sid=form.get("CallSid", "")[:64],
             detail=form.get("StreamError", "")[:200],
         )
     return web.Response(status=204)
@@ -171,19 +173,14 @@ async def stream_status(request: web.Request) -> web.Response:
 async def _signed_form(request: web.Request) -> Mapping[str, str]:
     """The form, if the carrier signed it; 403 before anything is read into it otherwise."""
     desk = request.app[DESK]
-    try:
-        form = await request.post() if request.content_type == FORM_TYPE else None
-    except (ValueError, LookupError):  # not in the character set it names, or in none we know
-        form = None
-    except (web.RequestPayloadError, ConnectionError):  # cut off, by a fault or by the sender
-        raise web.HTTPBadRequest(text="the body cannot be read") from None
+    form = await read_form(request)
     signatures = desk.signatures
     if form is None or (
         signatures is not None and not signatures.webhook(request.raw_path, form, request.headers)
     ):
         fact(_log, "webhook.unsigned", level=logging.WARNING, path=request.path)
         raise web.HTTPForbidden
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    return dict(form.items())
 
 
 def _wall_time(text: str) -> float | None:

@@ -143,3 +143,12 @@ def test_a_lifetime_is_counted_on_the_services_clock(
     expires: str | None, headers: dict[str, str], expected: float | None
 ) -> None:
     assert lifetime(expires, headers, NOW) == expected
+
+
+def test_a_request_id_that_repeats_a_secret_is_not_passed_on() -> None:
+    headers = {"x-request-id": "Bearer t-o-k-e-n"}
+
+    assert request_id(headers, ("t-o-k-e-n",)) == "Bearer ***"
+    assert "t-o-k-e-n" not in str(
+        refusal("create", 400, headers, b"no", wall=NOW, secrets=("t-o-k-e-n",))
+    )

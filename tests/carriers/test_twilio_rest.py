@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -383,3 +383,16 @@ async def test_a_number_says_what_takes_its_calls_instead_of_its_webhook(name: s
 async def test_an_answer_without_numbers_has_no_number(body: object) -> None:
     async with carrier((200, body)) as double, rest(double.url) as twilio:
         assert await twilio.find_number("+15550002222") is None
+
+
+async def test_a_refusal_that_repeats_the_credentials_is_quoted_without_them() -> None:
+    pair = b64encode(f"{ACCOUNT}:secret-token".encode()).decode()
+    message = f"Authorization: Basic {pair} with secret-token"
+    async with (
+        carrier((400, {"code": 20003, "message": message})) as double,
+        rest(double.url, "secret-token") as twilio,
+    ):
+        with pytest.raises(CarrierError) as caught:
+            await twilio.hang_up(CALL)
+
+    assert "Basic *** with ***" in str(caught.value)

@@ -26,6 +26,7 @@ PROMISED = {
     "voice_gateway_frames_total": ("direction",),
     "voice_gateway_build_info": ("version", "python"),
     "voice_gateway_media_errors_total": ("kind",),
+    "voice_gateway_connections_cut_total": ("why",),
 }
 
 

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from gateway.web import api, media, middleware, webhooks
+from gateway.web.forms import FORM_TYPE
 
 _ROUTES: Final[Mapping[tuple[str, str], Callable[[web.Request], Awaitable[web.StreamResponse]]]] = {
     ("POST", "/twilio/voice"): webhooks.voice,
@@ -66,8 +67,9 @@ class SimRequest:
         self.raw_path = url.removeprefix(f"{parts.scheme}://{parts.netloc}")
         self.query = dict(parse_qsl(parts.query))
         self.headers: Mapping[str, str] = {}
-        self.content_type = "" if form is None else webhooks.FORM_TYPE
+        self.content_type = "" if form is None else FORM_TYPE
         self.content_length = 0
+        self.charset = None
         self.transport = None
         self.match_info: Any = _MatchInfo()
         self.peer = peer
@@ -75,8 +77,8 @@ class SimRequest:
         self._text = text
         self.can_read_body = bool(text)
 
-    async def post(self) -> Mapping[str, str]:
-        return self._form
+    async def read(self) -> bytes:
+        return urlencode(self._form).encode()
 
     async def text(self) -> str:
         return self._text

@@ -20,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from gateway.errors import CarrierError
+from gateway.redact import without
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,7 +187,7 @@ class TwilioRest:
     ) -> _Reply:
         if self._session is None:
             raise RuntimeError("TwilioRest is used outside its context")
-        credentials = b64encode(f"{self._account_sid}:{token}".encode()).decode()
+        credentials = self._credentials(token)
         async with self._session.request(
             method,
             url,
@@ -197,8 +198,18 @@ class TwilioRest:
             return _Reply(
                 status=response.status,
                 retry_after=_seconds(response.headers.get("Retry-After", "")),
-                body=_json_object(await response.read()),
+                body=self._harmless(_json_object(await response.read())),
             )
+
+    def _credentials(self, token: str) -> str:
+        return b64encode(f"{self._account_sid}:{token}".encode()).decode()
+
+    def _harmless(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A refusal may repeat the request: what we quote of it must not hold what we sent."""
+        if "message" in body:
+            secrets = (*self._auth_tokens, *map(self._credentials, self._auth_tokens))
+            body["message"] = without(str(body["message"]), secrets)
+        return body
 
 
 def _demand_success(operation: str, reply: _Reply) -> None:
