@@ -131,6 +131,8 @@ class Caller:
         self.ear = Ear()
         self.said: list[Said] = []
         self.greeted_after_ms: int | None = None
+        self.repeated = 0
+        """Items said again on a new stream, because the line was lost before they were answered."""
         self.gave_up: str | None = None
         """Why the caller hung up before the end of the plan, if so."""
 
@@ -138,6 +140,11 @@ class Caller:
     def finished(self) -> bool:
         """Everything was said."""
         return not self._to_say and self._speaking is None
+
+    @property
+    def hangs_up_after(self) -> float | None:
+        """Seconds after the first stream's start; None: the talk decides."""
+        return self._hang_up_at
 
     def step(self, at_ms: int, playing: bytes | None) -> Act:
         """Hear one frame of the agent (None: nothing is being played) and act."""
@@ -155,6 +162,17 @@ class Caller:
     def stay(self) -> None:
         """The socket was lost, the caller was not: the plan goes on, without its early end."""
         self._hang_up_at = None
+
+    def reconnected(self, at_ms: int) -> None:
+        """A new stream is up: the caller listens, and says again what the lost one left unanswered."""
+        speaking, self._speaking = self._speaking, None
+        cut_off = None if speaking is None else speaking.item
+        if self.said and (speaking.begun if speaking else not self.said[-1].answered):
+            cut_off = self.said.pop().item
+        if cut_off is not None:
+            self._to_say.insert(0, replace(cut_off, interrupts=False))
+            self.repeated += 1
+        self._waiting_since, self._heard_ms = at_ms, 0
 
     def cleared(self, at_ms: int) -> None:
         """The gateway sent `clear`."""

@@ -29,6 +29,14 @@ WELL_SETTLED: Final = ("finished", "auto-finished")
 Outcome = Literal["caller-hangup", "agent-ended", "rejected", "handed-over", "failed"]
 
 
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """A stream that followed a lost one; ms after the first stream started."""
+
+    lost_at_ms: int
+    back_at_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
     """What happened, as seen from the telephone network. Times are ms after the stream started."""
@@ -54,6 +62,17 @@ class CallResult:
     """Worst lateness of the simulator's own 20 ms clock."""
     seconds: float
     recording: Path | None
+    reconnects: tuple[Reconnect, ...] = ()
+    repeated: int = 0
+    """Items the caller had to say again because the line was lost before they were answered."""
+
+    @property
+    def answered_after_reconnect(self) -> int:
+        """Items said on a stream that followed a lost one, and answered."""
+        if not self.reconnects:
+            return 0
+        back = self.reconnects[0].back_at_ms
+        return sum(said.answered for said in self.said if said.from_ms >= back)
 
     @property
     def ok(self) -> bool:
