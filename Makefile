@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 1000
 MINUTES ?= 10
 
-.PHONY: demo test lint setup lock bench simulate container-check clean
+.PHONY: demo test lint setup lock bench simulate simulate-mutants fuzz fuzz-leaks container-check clean
 
 demo: setup
 	$(BIN)/voice-gateway demo
@@ -14,6 +14,7 @@ demo: setup
 # Calls in real time wait more than they work: they come last, six at a time, beside nothing heavy.
 test: lint
 	$(BIN)/python -m pytest -n 2 --ignore tests/end_to_end
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 	$(BIN)/python -m pytest -n 6 tests/end_to_end
 
 lint: setup
@@ -29,6 +30,17 @@ container-check: setup
 # Whole gateways in virtual time against a modelled carrier, API and store with faults: SEEDS=n fresh seeds, or SEED=n with its log.
 simulate: setup
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+# Bugs planted one at a time, each of which the simulation must find within a thousand seeds.
+simulate-mutants: setup
+	$(BIN)/python -m tests.simulation.mutants
+
+# Inputs nobody meant, a million or RUNS=n over all parsers of outside text; ONLY="target ..." for some of them.
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(if $(RUNS),--runs $(RUNS)) $(ONLY)
+
+fuzz-leaks: setup
+	$(BIN)/python -m tests.fuzz.leaks $(if $(RUNS),--runs $(RUNS)) $(ONLY)
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -174,7 +174,7 @@ class _WavSource:
 
 
 class _MpegSource:
-    """MP3, with the ID3 tags taken off: their pictures can hold what looks like frames."""
+    """MP3, with the ID3 tags taken off that a piece begins with: their pictures can hold what looks like frames."""
 
     def __init__(self) -> None:
         self._decoder = MpegDecoder()

@@ -408,7 +408,14 @@ async def _listening(
     settings: Settings, app: web.Application, *, alone: bool
 ) -> AsyncIterator[tuple[tuple[str, int], tuple[str, int]]]:
     """Where everybody reaches us, and where other replicas do: the same, for a process that is alone."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=2.0,
+        # No carrier compresses its forms. What is not unpacked can neither burst nor fail to be.
+        auto_decompress=False,
+    )
     await runner.setup()
     try:
         host = settings.gateway_host

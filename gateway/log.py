@@ -30,8 +30,9 @@ NUMBER_FIELDS: Final = frozenset({"from", "to", "caller", "called", "number"})
 """Fields that hold a number in whatever spelling; always masked."""
 REDACTED: Final = "[redacted]"
 
-_NUMBER: Final = re.compile(r"(?<![\w.])(\+|%2B|%2b)(\d{7,15})(?!\d)")
-"""A telephone number as the carrier writes it, also in a form body."""
+_NUMBERS: Final = re.compile(r"(?<![\w.])(?:(?:\+|%2B|%2b)\d{7,15})+(?!\d)")
+"""Telephone numbers as the carrier writes them, also in a form body, one or several without a gap."""
+_NUMBER: Final = re.compile(r"(\+|%2B|%2b)(\d+)")
 
 
 @dataclass(slots=True)
@@ -85,11 +86,12 @@ class _Redactor:
     """The last net: whatever a line holds, no registered secret and no whole number leaves in it."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
+        # As it is, as JSON writes it, and as a text line does that quotes a list's JSON once more.
         spellings = {
             spelling
             for secret in secrets
             if len(secret) >= SHORTEST_SECRET
-            for spelling in (secret, json.dumps(secret)[1:-1])
+            for spelling in (secret, _in_json(secret), _in_json(_in_json(secret)))
         }
         # Longest first: a secret may be the beginning of another.
         ordered = sorted(spellings, key=len, reverse=True)
@@ -99,8 +101,15 @@ class _Redactor:
         if self._secrets is not None:
             line = self._secrets.sub(REDACTED, line)
         if "+" in line or "%2" in line:
-            line = _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), line)
+            line = _NUMBERS.sub(
+                lambda run: _NUMBER.sub(lambda found: mask_number(found[1] + found[2]), run[0]),
+                line,
+            )
         return line
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
 
 
 def _masked(name: str, value: object) -> object:

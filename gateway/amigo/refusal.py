@@ -85,7 +85,7 @@ def refusal(
         operation,
         status=status,
         detail=detail,
-        request_id=request_id(headers),
+        request_id=request_id(headers, secrets),
         retry_after=retry_after(status, headers, wall),
         retryable=status in _RETRYABLE,
     )
@@ -96,11 +96,11 @@ def _class_of(status: int) -> type[AmigoError]:
     return AmigoUnavailable if status >= 500 else _CLASSES.get(status, AmigoError)
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
+def request_id(headers: Mapping[str, str], secrets: tuple[str, ...] = ()) -> str | None:
     """The service's or its proxy's name for the request, for asking them about it."""
     for name in _REQUEST_IDS:
         if (value := headers.get(name, "").strip()) and value.isprintable():
-            return value[:128]
+            return _blackened(value, secrets)[:128]
     return None
 
 
@@ -141,12 +141,17 @@ def excerpt(body: bytes, secrets: tuple[str, ...] = ()) -> str:
         text = _complaint(json.loads(text))
     except (ValueError, RecursionError):
         text = _TAG.sub(" ", text)
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+    text = _blackened(text, secrets)
     text = _LONG_NUMBER.sub("…", " ".join(text.split()))
     text = "".join(character if character.isprintable() else " " for character in text)
     return text if len(text) <= EXCERPT else text[: EXCERPT - 1] + "…"
+
+
+def _blackened(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
 
 
 def _complaint(value: object) -> str:

@@ -120,7 +120,7 @@ class EventReader:
             return MalformedLine(len(line), "too long")
         try:
             piece = self._decode(line)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             return read_line(line, voice=self._voice)
         alignment = piece.transcript_alignment
         return AgentPiece(

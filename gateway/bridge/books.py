@@ -177,6 +177,21 @@ class Books:
 
         self._house.finisher.follow(self._pay(debt, paid), debt.call_sid)
 
+    def owe_stranded(self, conversation: ConversationId) -> None:
+        """Have a conversation finished that the record does not name any more, and that we began."""
+        debt = Debt(
+            payer=self._house.account,
+            call_sid=CallSid(self._record.call_sid),
+            user_id=UserId(self._record.user_id),
+            service_id=self._record.service_id,
+            conversation_id=conversation,
+            since=self.opened_wall,
+            ours=_always,
+            doubtful=True,
+        )
+        fact(_log, "conversation.stranded", level=logging.WARNING, call_sid=debt.call_sid)
+        self._house.finisher.take_on(debt, lambda _state: self._conversation_over())
+
     async def _pay(self, debt: Debt, paid: Callable[[str], None]) -> None:
         """That it is being finished is durable first: from then on nobody else takes the call up."""
         if await self._settled_ours():
@@ -213,6 +228,10 @@ class Books:
 
     def oddity(self, kind: str) -> None:
         self._house.metrics.media_errors_total.labels(kind=kind).inc()
+
+
+async def _always() -> bool:
+    return True
 
 
 def _observe_ledger(metrics: Metrics, ledger: Mapping[str, int]) -> None:

@@ -69,6 +69,8 @@ class Bridge:
         self._failed = self._deaf = False
         self._checking = False
         """What happens is kept until it is known that the call is still ours."""
+        self._stranded: ConversationId | None = None
+        """A conversation of ours that whoever took the call up knows nothing of."""
         self.sorry = False
         """We cannot speak on this line (its sound, or our voice, failed): the carrier's own voice must."""
         options = house.options
@@ -128,6 +130,8 @@ class Bridge:
             for helper in helpers:
                 helper.cancel()
             self._tasks = None
+        if self._stranded is not None:
+            self._books.owe_stranded(self._stranded)
         if self.tape is not None:
             await self._finish_tape(self.tape)
         fact(_log, "call.ended", end_reason=self.record.end_reason, turns=len(self.record.turns))
@@ -273,11 +277,16 @@ class Bridge:
             return
         heard = self._line is not None and not self.line_silent(self._clock.now(), HEARD_LATELY)
         same_stream = call.record.get("stream_sid") == self.record.stream_sid
-        if heard and same_stream and await self._claimed_back(sid, call.replica):
+        conversation = self.record.conversation_id
+        # where another conversation was begun for the caller, this one is over
+        same_talk = call.conversation_id in (None, conversation)
+        if heard and same_stream and same_talk and await self._claimed_back(sid, call.replica):
             fact(_log, "call.kept", call_sid=sid)
             self._books.ask()
             return
         fact(_log, "call.taken-over", level=logging.WARNING, call_sid=sid, by=call.replica)
+        if conversation is not None and call.conversation_id != conversation:
+            self._stranded = ConversationId(conversation)
         # before anything else that happened meanwhile
         self._pending.appendleft(ev.TakenOver())
 
@@ -375,7 +384,9 @@ class Bridge:
             self._do(command)
         self._arm()
         if self.session.phase is Phase.ENDED:
-            self._books.disowned = self.session.disowned
+            if self.session.disowned:
+                self._books.disowned = True
+                self._house.finisher.drop(self.record.call_sid)
             self._ended.set()
 
     def _arm(self) -> None:

@@ -60,6 +60,8 @@ class Debt:
     """Wall time of the first create: older conversations are not of this call."""
     ours: Callable[[], Awaitable[bool]]
     """Whether it is still this process's to pay: asked again where time has passed since it was known."""
+    doubtful: bool = False
+    """Somebody else may have finished it: the API is asked first."""
 
 
 class Finisher:
@@ -111,6 +113,12 @@ class Finisher:
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
+    def drop(self, name: str) -> None:
+        """Stop what is done for this call: another process pays its debt."""
+        for task in self._open:
+            if task.get_name() == f"finish {name}":
+                task.cancel()
+
     async def wait_paid(self, seconds: float) -> bool:
         """Wait until nothing is owed, at most so long; True when nothing is."""
         until = self._clock.now() + seconds
@@ -124,11 +132,18 @@ class Finisher:
             if debt.conversation_id is None:
                 state = await self._search(debt)
             else:
-                state = await self._finish(debt, debt.conversation_id)
+                state = await self._finish_open(debt, debt.conversation_id)
         except Fenced:
             fact(_log, "debt.fenced", level=logging.WARNING, call_sid=debt.call_sid)
         else:
             settled(state)
+
+    async def _finish_open(self, debt: Debt, conversation: ConversationId) -> str:
+        if debt.doubtful:
+            found = await self._unfinished(debt)
+            if found is not None and all(one.id != conversation for one in found):
+                return "finished"
+        return await self._finish(debt, conversation)
 
     async def _finish(self, debt: Debt, conversation: ConversationId) -> str:
         """Try until the API has said that there is nothing left to finish."""

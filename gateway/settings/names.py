@@ -56,6 +56,9 @@ def _likeness(tail: str, known: str) -> tuple[float, bool]:
 
 
 def _ratio(one: str, other: str) -> float:
+    """How alike, 0 where the lengths alone rule it out: the matcher's time grows with their product."""
+    if 2 * min(len(one), len(other)) < CLOSE_ENOUGH * (len(one) + len(other)):
+        return 0.0
     return difflib.SequenceMatcher(None, one, other).ratio()
 
 

@@ -175,6 +175,8 @@ async def _signed_form(request: web.Request) -> Mapping[str, str]:
         form = await request.post() if request.content_type == FORM_TYPE else None
     except (ValueError, LookupError):  # not in the character set it names, or in none we know
         form = None
+    except (web.RequestPayloadError, ConnectionError):  # cut off, by a fault or by the sender
+        raise web.HTTPBadRequest(text="the body cannot be read") from None
     signatures = desk.signatures
     if form is None or (
         signatures is not None and not signatures.webhook(request.raw_path, form, request.headers)
