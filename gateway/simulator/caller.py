@@ -119,10 +119,17 @@ class _Performance:
 class Caller:
     """Performs a plan; call `step` every 20 ms with what is being played."""
 
-    def __init__(self, plan: CallPlan, tell: Callable[[Moment], None]) -> None:
+    def __init__(
+        self,
+        plan: CallPlan,
+        tell: Callable[[Moment], None],
+        leaving: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`leaving` is asked at every step: True has the caller hang up now, whatever is going on."""
         self._habits = plan.habits
         self._hang_up_at = plan.hang_up_after
         self._tell = tell
+        self._leaving = leaving
         self._to_say = list(plan.items)
         self._speaking: _Performance | None = None
         self._waiting_since = 0
@@ -142,6 +149,11 @@ class Caller:
         return not self._to_say and self._speaking is None
 
     @property
+    def leaves(self) -> bool:
+        """Was told from outside to hang up."""
+        return self._leaving()
+
+    @property
     def hangs_up_after(self) -> float | None:
         """Seconds after the first stream's start; None: the talk decides."""
         return self._hang_up_at
@@ -152,6 +164,7 @@ class Caller:
         if self._speaking is None and self._is_next(at_ms, playing is not None):
             self._speaking = _Performance(self._to_say.pop(0), self._habits.key_gap_ms)
         hangs_up = self._hang_up_at is not None and at_ms >= self._hang_up_at * 1000
+        hangs_up = hangs_up or self._leaving()
         if self._speaking is not None:
             act = self._talk(self._speaking, at_ms, playing is not None)
             return replace(act, hangs_up=True) if hangs_up else act

@@ -48,15 +48,16 @@ async def place_call(
     rest: RestDouble | None = None,
     clock: Clock | None = None,
     watch: Callable[[Moment], None] | None = None,
+    leave: asyncio.Event | None = None,
 ) -> CallResult:
     """Call the gateway in real time and follow the plan; many calls may run at once.
 
     Never raises for what goes wrong in the call: that is in the result. `rest` is the carrier's REST
-    double, through which the gateway may hang up; `watch` is told what happens as it happens. Safe to
-    cancel: sockets are closed, no callback is sent.
+    double, through which the gateway may hang up; `watch` is told what happens as it happens; once
+    `leave` is set the caller hangs up. Safe to cancel: sockets are closed, no callback is sent.
     """
     async with aiohttp.ClientSession() as http:
-        call = _Call(plan, target, http, clock or SystemClock(), watch)
+        call = _Call(plan, target, http, clock or SystemClock(), watch, leave or asyncio.Event())
         line = rest.line(call.sid, call.hang_up.set) if rest else contextlib.nullcontext()
         with line:
             await call.hold()
@@ -73,6 +74,7 @@ class _Call:
         http: aiohttp.ClientSession,
         clock: Clock,
         watch: Callable[[Moment], None] | None,
+        leave: asyncio.Event,
     ) -> None:
         self._plan = plan
         self._target = target
@@ -83,7 +85,7 @@ class _Call:
         self._webhooks = Webhooks(http, target, plan, self.sid)
         self._moments: list[Moment] = []
         self._witness = Witness(
-            caller=Caller(plan, self._tell),
+            caller=Caller(plan, self._tell, leave.is_set),
             judge=Judge(clear_within_ms=plan.clear_within_ms),
             tape=Tape() if plan.record else None,
             echo=EchoPath(plan.echo) if plan.echo else None,
@@ -224,10 +226,11 @@ class _Call:
         """The caller has hung up while no stream was there to hear it."""
         left, ends = self._seconds_left(), self._streams.ends
         lost = bool(ends) and ends[-1].close_code not in CLEAN_CLOSES
-        gone = (lost and not self._plan.waits_when_lost) or (left is not None and left <= 0)
-        if gone:
+        gone = lost and not self._plan.waits_when_lost
+        if gone or self._witness.caller.leaves or (left is not None and left <= 0):
             self._note("the caller hung up")
-        return gone
+            return True
+        return False
 
     def _seconds_left(self) -> float | None:
         """Until the caller hangs up whatever is going on; None: for nothing but the talk."""

@@ -43,5 +43,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def metrics(request: web.Request) -> web.Response:
     """All series as text; rendered in a thread, for it takes longer than a frame of sound may wait."""
+    # counted here, for it takes longer than anything on the pulse may; of other workers when last asked
+    request.app[METRICS].tasks.set(len(asyncio.all_tasks()))
     text = await asyncio.to_thread(request.app[METRICS].render)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
