@@ -132,6 +132,7 @@ class Metrics:
         self.event_loop_lag_seconds = self._histogram(
             "event_loop_lag_seconds", "How late the event loop ran a timer", _LAG_BUCKETS
         )
+        self.tasks = self._gauge("tasks", "Tasks of the event loop")
         self.build_info = self._gauge(
             "build_info", "Always 1", "version", "python", workers="livemax"
         )

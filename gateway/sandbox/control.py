@@ -15,11 +15,17 @@ from gateway.sandbox.state import SANDBOX
 
 
 async def show_log(request: web.Request) -> web.Response:
-    """GET /_sandbox/log: requests, violations, conversations with their messages, faults."""
+    """GET /_sandbox/log: requests, violations, conversations with their messages, faults.
+
+    `?after=NUMBER` leaves out the requests up to this one: whoever looks again and again misses none.
+    """
     sandbox = request.app[SANDBOX]
+    after = request.query.get("after", "0")
+    if not after.isascii() or not after.isdigit():
+        raise Refusal(422, "after is the number of a request")
     return web.json_response(
         {
-            **sandbox.journal.report(),
+            **sandbox.journal.report(int(after)),
             "conversations": [_conversation(item) for item in sandbox.conversations],
             "faults": sandbox.faults.report(),
         }

@@ -108,9 +108,9 @@ class Journal:
     def violated(self, entry: Entry, rule: str, status: int, detail: str) -> None:
         self.violations.append(Violation(entry.number, rule, status, detail))
 
-    def report(self) -> dict[str, Any]:
-        """Everything as plain values."""
+    def report(self, after: int = 0) -> dict[str, Any]:
+        """Everything as plain values; of the requests those with a greater number than `after`."""
         return {
-            "requests": [asdict(entry) for entry in self.entries],
+            "requests": [asdict(entry) for entry in self.entries if entry.number > after],
             "violations": [asdict(violation) for violation in self.violations],
         }

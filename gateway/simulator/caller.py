@@ -119,10 +119,17 @@ class _Performance:
 class Caller:
     """Performs a plan; call `step` every 20 ms with what is being played."""
 
-    def __init__(self, plan: CallPlan, tell: Callable[[Moment], None]) -> None:
+    def __init__(
+        self,
+        plan: CallPlan,
+        tell: Callable[[Moment], None],
+        leaving: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`leaving` is asked at every step: True has the caller hang up now, whatever is going on."""
         self._habits = plan.habits
         self._hang_up_at = plan.hang_up_after
         self._tell = tell
+        self._leaving = leaving
         self._to_say = list(plan.items)
         self._speaking: _Performance | None = None
         self._waiting_since = 0
@@ -131,6 +138,8 @@ class Caller:
         self.ear = Ear()
         self.said: list[Said] = []
         self.greeted_after_ms: int | None = None
+        self.repeated = 0
+        """Items said again on a new stream, because the line was lost before they were answered."""
         self.gave_up: str | None = None
         """Why the caller hung up before the end of the plan, if so."""
 
@@ -139,12 +148,23 @@ class Caller:
         """Everything was said."""
         return not self._to_say and self._speaking is None
 
+    @property
+    def leaves(self) -> bool:
+        """Was told from outside to hang up."""
+        return self._leaving()
+
+    @property
+    def hangs_up_after(self) -> float | None:
+        """Seconds after the first stream's start; None: the talk decides."""
+        return self._hang_up_at
+
     def step(self, at_ms: int, playing: bytes | None) -> Act:
         """Hear one frame of the agent (None: nothing is being played) and act."""
         self._listen(at_ms, playing)
         if self._speaking is None and self._is_next(at_ms, playing is not None):
             self._speaking = _Performance(self._to_say.pop(0), self._habits.key_gap_ms)
         hangs_up = self._hang_up_at is not None and at_ms >= self._hang_up_at * 1000
+        hangs_up = hangs_up or self._leaving()
         if self._speaking is not None:
             act = self._talk(self._speaking, at_ms, playing is not None)
             return replace(act, hangs_up=True) if hangs_up else act
@@ -155,6 +175,17 @@ class Caller:
     def stay(self) -> None:
         """The socket was lost, the caller was not: the plan goes on, without its early end."""
         self._hang_up_at = None
+
+    def reconnected(self, at_ms: int) -> None:
+        """A new stream is up: the caller listens, and says again what the lost one left unanswered."""
+        speaking, self._speaking = self._speaking, None
+        cut_off = None if speaking is None else speaking.item
+        if self.said and (speaking.begun if speaking else not self.said[-1].answered):
+            cut_off = self.said.pop().item
+        if cut_off is not None:
+            self._to_say.insert(0, replace(cut_off, interrupts=False))
+            self.repeated += 1
+        self._waiting_since, self._heard_ms = at_ms, 0
 
     def cleared(self, at_ms: int) -> None:
         """The gateway sent `clear`."""

@@ -30,6 +30,10 @@ NO_CLOSE_FRAME: Final = 1006
 NO_STATUS: Final = 1005
 
 
+class NotOpened(CallFailed):
+    """The socket did not come up: the carrier goes on as after a stream that has ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class NotText:
     """A frame no carrier accepts: binary, or broken at the level of the WebSocket protocol."""
@@ -91,7 +95,7 @@ class MediaSocket:
 async def open_socket(
     url: URL, headers: Mapping[str, str], *, reads_within: float = READS_WITHIN
 ) -> AsyncIterator[MediaSocket]:
-    """Connect; raises `CallFailed` with the carrier's error number. Closed on leaving."""
+    """Connect; raises `NotOpened` with the carrier's error number. Closed on leaving."""
     # A session of its own: resetting its connection must not touch anybody else's.
     async with aiohttp.ClientSession() as http:
         try:
@@ -104,9 +108,9 @@ async def open_socket(
                     timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 )
         except aiohttp.WSServerHandshakeError as error:
-            raise CallFailed(f"the media socket was refused with {error.status} (31920)") from error
+            raise NotOpened(f"the media socket was refused with {error.status} (31920)") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise CallFailed(f"the media socket: {type(error).__name__} (31901)") from error
+            raise NotOpened(f"the media socket: {type(error).__name__} (31901)") from error
         try:
             yield MediaSocket(ws, http, reads_within)
         finally:

@@ -1,7 +1,7 @@
 """One simulated call from ringing to the last callback: markup followed, stream held, account given.
 
 The order is the carrier's: voice webhook, its verbs one by one, the media stream, the `<Connect
-action>` when the gateway closed the socket, the status callback at the end.
+action>` when the gateway closed the socket or it was lost, the status callback at the end.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from gateway.clock import Clock, SystemClock
 from gateway.simulator.caller import Caller, Moment
 from gateway.simulator.echo import EchoPath
 from gateway.simulator.judge import Judge
-from gateway.simulator.line import Line, LineEnd, Tape, Witness
-from gateway.simulator.media_socket import open_socket
+from gateway.simulator.line import Tape, Witness
 from gateway.simulator.plan import CallPlan, GatewayTarget
 from gateway.simulator.rest_double import RestDouble
-from gateway.simulator.result import CallResult, Outcome, complaints
+from gateway.simulator.result import CLEAN_CLOSES, CallResult, Outcome, complaints
+from gateway.simulator.streams import Reports, Streams
 from gateway.simulator.twiml import (
     ConnectStream,
     Dial,
@@ -36,7 +36,6 @@ from gateway.simulator.twiml import (
     Say,
 )
 from gateway.simulator.webhook import CallFailed, Webhooks
-from gateway.simulator.wire import StreamWriter
 
 MAX_DOCUMENTS: Final = 10
 """A call that is redirected more often, with no time passing, goes in circles."""
@@ -49,15 +48,16 @@ async def place_call(
     rest: RestDouble | None = None,
     clock: Clock | None = None,
     watch: Callable[[Moment], None] | None = None,
+    leave: asyncio.Event | None = None,
 ) -> CallResult:
     """Call the gateway in real time and follow the plan; many calls may run at once.
 
     Never raises for what goes wrong in the call: that is in the result. `rest` is the carrier's REST
-    double, through which the gateway may hang up; `watch` is told what happens as it happens. Safe to
-    cancel: sockets are closed, no callback is sent.
+    double, through which the gateway may hang up; `watch` is told what happens as it happens; once
+    `leave` is set the caller hangs up. Safe to cancel: sockets are closed, no callback is sent.
     """
     async with aiohttp.ClientSession() as http:
-        call = _Call(plan, target, http, clock or SystemClock(), watch)
+        call = _Call(plan, target, http, clock or SystemClock(), watch, leave or asyncio.Event())
         line = rest.line(call.sid, call.hang_up.set) if rest else contextlib.nullcontext()
         with line:
             await call.hold()
@@ -74,6 +74,7 @@ class _Call:
         http: aiohttp.ClientSession,
         clock: Clock,
         watch: Callable[[Moment], None] | None,
+        leave: asyncio.Event,
     ) -> None:
         self._plan = plan
         self._target = target
@@ -84,13 +85,19 @@ class _Call:
         self._webhooks = Webhooks(http, target, plan, self.sid)
         self._moments: list[Moment] = []
         self._witness = Witness(
-            caller=Caller(plan, self._tell),
+            caller=Caller(plan, self._tell, leave.is_set),
             judge=Judge(clear_within_ms=plan.clear_within_ms),
             tape=Tape() if plan.record else None,
             echo=EchoPath(plan.echo) if plan.echo else None,
         )
-        self._streams: list[str] = []
-        self._ends: list[LineEnd] = []
+        self._streams = Streams(
+            plan,
+            target,
+            self._webhooks,
+            self._witness,
+            clock,
+            Reports(self._tell_of_call, self._add_problem, self.report_status),
+        )
         self._problems: list[str] = []
         self._notes: list[str] = []
         self._rejected = False
@@ -98,7 +105,6 @@ class _Call:
         """Who else was dialled for the caller."""
         self._status_sent = False
         self._dialled_at = clock.now()
-        self._stream_began: float | None = None
         self._ended_at = clock.now()
         self._webhook_ms = 0
 
@@ -111,14 +117,14 @@ class _Call:
         except CallFailed as failure:
             self._problems.append(str(failure))
         self._ended_at = self._clock.now()
-        self._witness.caller.ear.finish(self._at_ms())
+        self._witness.caller.ear.finish(self._streams.at_ms())
 
     async def report_status(self) -> None:
         if self._status_sent:
             return
         self._status_sent = True
         status = "busy" if self._rejected else "completed"
-        seconds = self._clock.now() - (self._stream_began or self._clock.now())
+        seconds = self._streams.at_ms() / 1000
         problem = await self._webhooks.status(status, seconds, self._clock.wall())
         self._add_problem(problem)
 
@@ -138,12 +144,12 @@ class _Call:
         return path
 
     def result(self, recording: Path | None) -> CallResult:
-        witness = self._witness
+        witness, streams = self._witness, self._streams
         return CallResult(
             call_sid=self.sid,
-            stream_sids=tuple(self._streams),
+            stream_sids=tuple(streams.sids),
             outcome=self._outcome(),
-            hung_up_by=self._ends[-1].by if self._ends else None,
+            hung_up_by=streams.ends[-1].by if streams.ends else None,
             problems=(*self._problems, *self._complaints()),
             violations=witness.judge.violations,
             said=tuple(witness.caller.said),
@@ -156,6 +162,8 @@ class _Call:
             latest_tick_ms=round(witness.latest_tick_ms),
             seconds=round(self._ended_at - self._dialled_at, 3),
             recording=recording,
+            reconnects=tuple(streams.reconnects),
+            repeated=witness.caller.repeated,
         )
 
     async def _follow(self, document: Document) -> None:
@@ -163,7 +171,7 @@ class _Call:
         while at_once < MAX_DOCUMENTS:
             at_once = 0 if _takes_time(document) else at_once + 1
             for flaw in document.flaws:
-                self._witness.judge.note("S35", flaw, self._at_ms(), kind=flaw)
+                self._witness.judge.note("S35", flaw, self._streams.at_ms(), kind=flaw)
             following = await self._perform(document)
             if following is None:
                 return
@@ -177,8 +185,8 @@ class _Call:
                 return None
             match verb:
                 case ConnectStream():
-                    end = await self._stream(verb)
-                    if end.by in ("caller", "rest"):
+                    by = await self._streams.hold(verb, self.sid, self.hang_up)
+                    if by in ("caller", "rest") or self._is_gone():
                         return None
                     if verb.action is not None:
                         return await self._webhooks.document(verb.action, verb.method, {})
@@ -203,68 +211,53 @@ class _Call:
                 case Pause(seconds):
                     self._note(f"the carrier pauses {seconds:g} s")
                     await self._pause(seconds)
+                    if self._is_gone():
+                        return None
         return None
 
     async def _pause(self, seconds: float) -> None:
         """Let the time pass; the caller may hang up meanwhile."""
+        left = self._seconds_left()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds if left is None else min(seconds, max(0.0, left))):
                 await self.hang_up.wait()
 
-    async def _stream(self, verb: ConnectStream) -> LineEnd:
-        url, headers = self._webhooks.socket(verb.url)
-        stream_sid = f"MZ{secrets.token_hex(16)}"
-        async with open_socket(url, headers) as socket:
-            self._stream_began = self._stream_began or self._clock.now()
-            self._streams.append(stream_sid)
-            if self._witness.tape is not None:
-                self._witness.tape.skip_to(self._at_ms())
-            await self._tell_stream(verb, "stream-started", stream_sid)
-            line = Line(
-                socket,
-                StreamWriter(stream_sid, self.sid, self._target.account_sid),
-                self._witness,
-                stream_sid=stream_sid,
-                clock=self._clock,
-                offset_ms=self._at_ms(),
-                hang_up=self.hang_up,
-                max_seconds=self._plan.max_seconds,
-            )
-            # A socket is lost once; the stream that follows is ended by a caller who hangs up.
-            ending = "stop" if self._ends else self._plan.ending
-            end = await line.run(verb.parameters, ending, self.report_status)
-        self._ends.append(end)
-        if end.by == "lost":
-            self._witness.caller.stay()
-        self._tell_of_call(_farewell(end))
-        await self._tell_stream(verb, "stream-stopped", stream_sid)
-        return end
+    def _is_gone(self) -> bool:
+        """The caller has hung up while no stream was there to hear it."""
+        left, ends = self._seconds_left(), self._streams.ends
+        lost = bool(ends) and ends[-1].close_code not in CLEAN_CLOSES
+        gone = lost and not self._plan.waits_when_lost
+        if gone or self._witness.caller.leaves or (left is not None and left <= 0):
+            self._note("the caller hung up")
+            return True
+        return False
 
-    async def _tell_stream(self, verb: ConnectStream, event: str, stream_sid: str) -> None:
-        if verb.status_callback is None:
-            return
-        problem = await self._webhooks.stream_status(
-            verb.status_callback, event, stream_sid, self._clock.wall(), name=verb.name
-        )
-        self._add_problem(problem)
+    def _seconds_left(self) -> float | None:
+        """Until the caller hangs up whatever is going on; None: for nothing but the talk."""
+        after = self._witness.caller.hangs_up_after
+        return None if after is None else after - self._streams.at_ms() / 1000
 
     def _outcome(self) -> Outcome:
         if self._rejected:
             return "rejected"
-        if self._handed_to and not self._ends:
+        ends = self._streams.ends
+        if self._handed_to and not ends:
             return "handed-over"
-        if not self._ends or self._problems:
+        if not ends or self._problems:
             return "failed"
-        return "caller-hangup" if self._ends[-1].by == "caller" else "agent-ended"
+        return "caller-hangup" if ends[-1].by == "caller" else "agent-ended"
 
     def _complaints(self) -> list[str]:
         if self._rejected:
             return ["the call was rejected"]
-        if self._handed_to and not self._ends:
+        streams = self._streams
+        if self._handed_to and not streams.ends:
             return [f"handed over to {self._handed_to}: the gateway did not take the call itself"]
-        if not self._ends:
-            return [] if self._problems else ["the gateway opened no media stream"]
-        return complaints(self._witness.caller, self._plan, self._ends[-1])
+        unopened = [streams.unopened] if streams.unopened else []
+        if not streams.ends:
+            found = unopened or ["the gateway opened no media stream"]
+            return [] if self._problems else found
+        return [*unopened, *complaints(self._witness.caller, self._plan, streams.ends[-1])]
 
     def _add_problem(self, problem: str | None) -> None:
         if problem is not None:
@@ -275,20 +268,16 @@ class _Call:
         self._tell_of_call(note)
 
     def _tell_of_call(self, what: str) -> None:
-        if self._stream_began is None:
+        if self._streams.began is None:
             since_dialled = round((self._clock.now() - self._dialled_at) * 1000)
             self._tell(Moment(since_dialled, "call", what, ringing=True))
         else:
-            self._tell(Moment(self._at_ms(), "call", what))
+            self._tell(Moment(self._streams.at_ms(), "call", what))
 
     def _tell(self, moment: Moment) -> None:
         self._moments.append(moment)
         if self._watch is not None:
             self._watch(moment)
-
-    def _at_ms(self) -> int:
-        began = self._stream_began
-        return 0 if began is None else round((self._clock.now() - began) * 1000)
 
 
 def _takes_time(document: Document) -> bool:
@@ -297,15 +286,3 @@ def _takes_time(document: Document) -> bool:
         isinstance(verb, ConnectStream) or (isinstance(verb, Pause) and verb.seconds >= 1)
         for verb in document.verbs
     )
-
-
-def _farewell(end: LineEnd) -> str:
-    match end.by:
-        case "caller":
-            return "the caller hung up"
-        case "rest":
-            return "the gateway hung up through the carrier's REST interface"
-        case "lost":
-            return "the media socket was lost"
-        case "gateway":
-            return f"the gateway closed the media socket ({end.close_code})"

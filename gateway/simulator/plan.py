@@ -102,6 +102,8 @@ class CallPlan:
     hang_up_after: float | None = None
     """Seconds after the stream started at which the caller hangs up, whatever is going on."""
     ending: Ending = "stop"
+    waits_when_lost: bool = True
+    """Whether the caller holds the line while nothing is heard because a media socket was lost."""
     record: Path | None = None
     """Stereo WAV to write: left the caller, right the agent as actually played."""
     clear_within_ms: int = 1500
@@ -122,3 +124,5 @@ class GatewayTarget:
     auth_token: str = field(repr=False)
     voice_path: str = "/twilio/voice"
     status_path: str = "/twilio/status"
+    fallback_path: str = ""
+    """The number's fallback URL, asked where a document could not be had; empty: none is configured."""

@@ -175,6 +175,12 @@ def verdict(result: CallResult, record: Record | None) -> Iterator[str]:
     if result.ok:
         alone = "" if record else " (judged by sound alone, without the gateway's record)"
         yield f"held in order: {result.outcome}, {result.seconds:.1f} s{alone}"
+    for gap in result.reconnects:
+        away = (gap.back_at_ms - gap.lost_at_ms) / 1000
+        yield f"lost at {gap.lost_at_ms / 1000:.1f} s and connected again {away:.1f} s later"
+    if result.reconnects:
+        again = f", {result.repeated} of them said again" if result.repeated else ""
+        yield f"{result.answered_after_reconnect} item(s) answered after that{again}"
     for problem in result.problems:
         yield f"problem: {problem}"
     for violation in result.violations:
@@ -202,6 +208,9 @@ def as_json(result: CallResult, record: Record | None) -> dict[str, Any]:
         "items": [_item_json(exchange) for exchange in exchanges(result, record) if exchange.said],
         "agent_speech": [[stretch.from_ms, stretch.until_ms] for stretch in result.agent_speech],
         "underruns": [[underrun.at_ms, underrun.gap_ms] for underrun in result.underruns],
+        "reconnects": [[gap.lost_at_ms, gap.back_at_ms] for gap in result.reconnects],
+        "answered_after_reconnect": result.answered_after_reconnect,
+        "repeated": result.repeated,
         "notes": list(result.notes),
         "latest_tick_ms": result.latest_tick_ms,
         "recording": str(result.recording) if result.recording else None,

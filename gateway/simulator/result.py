@@ -29,6 +29,14 @@ WELL_SETTLED: Final = ("finished", "auto-finished")
 Outcome = Literal["caller-hangup", "agent-ended", "rejected", "handed-over", "failed"]
 
 
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """A stream that followed a lost one; ms after the first stream started."""
+
+    lost_at_ms: int
+    back_at_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallResult:
     """What happened, as seen from the telephone network. Times are ms after the stream started."""
@@ -54,6 +62,17 @@ class CallResult:
     """Worst lateness of the simulator's own 20 ms clock."""
     seconds: float
     recording: Path | None
+    reconnects: tuple[Reconnect, ...] = ()
+    repeated: int = 0
+    """Items the caller had to say again because the line was lost before they were answered."""
+
+    @property
+    def answered_after_reconnect(self) -> int:
+        """Items said on a stream that followed a lost one, and answered."""
+        if not self.reconnects:
+            return 0
+        back = self.reconnects[0].back_at_ms
+        return sum(said.answered for said in self.said if said.from_ms >= back)
 
     @property
     def ok(self) -> bool:
@@ -66,9 +85,9 @@ def complaints(caller: Caller, plan: CallPlan, end: LineEnd) -> list[str]:
     found = [caller.gave_up] if caller.gave_up else []
     if end.by == "gateway" and end.close_code not in CLEAN_CLOSES:
         found.append(f"the gateway closed the media socket with {end.close_code}")
-    if caller.greeted_after_ms is None and plan.hang_up_after is None:
+    if caller.greeted_after_ms is None and plan.hang_up_after is None and not caller.leaves:
         found.append("the agent was never heard")
-    if not caller.finished:
+    if not caller.finished and not caller.leaves:
         done = sum(said.until_ms is not None for said in caller.said)
         cut = done == len(plan.items)
         found.append(
@@ -78,7 +97,8 @@ def complaints(caller: Caller, plan: CallPlan, end: LineEnd) -> list[str]:
         )
     for number, said in enumerate(caller.said, 1):
         # A caller told to hang up early does not wait for the last answer.
-        excused = plan.hang_up_after is not None and number == len(caller.said)
+        told = plan.hang_up_after is not None or caller.leaves
+        excused = told and number == len(caller.said)
         if said.until_ms is not None and not said.answered and not excused:
             found.append(f"no agent sound was heard after item {number}")
         if said.item.interrupts and not said.barged_in:

@@ -7,6 +7,7 @@ calls; they are sent, and count in the signature.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -24,6 +25,12 @@ from gateway.simulator.twiml import BadTwiml, Document, parse
 ANSWER_WITHIN: Final = aiohttp.ClientTimeout(total=15, connect=5)
 """Seconds: the carrier's own limits for a webhook (telephony.md 2.2)."""
 
+RETRIES: Final = 1
+"""A request that found nobody is sent again so often (`rc`, telephony.md 2.2), hence maybe twice received."""
+
+UNREACHED: Final = "11200"
+"""The carrier's error for a document it could not get."""
+
 XML_TYPES: Final = ("text/xml", "application/xml")
 
 AGENT: Final = {"User-Agent": "voice-gateway-simulator"}
@@ -31,6 +38,14 @@ AGENT: Final = {"User-Agent": "voice-gateway-simulator"}
 
 class CallFailed(Exception):  # noqa: N818 - reads as the sentence it is
     """The call cannot go on, and the gateway is to blame; the text is for the report."""
+
+
+class NoDocument(CallFailed):
+    """The carrier got no document it can read (11200): it asks at the number's fallback, if there is one."""
+
+
+class _NobodyThere(NoDocument):
+    """The connection failed before any answer came."""
 
 
 class Webhooks:
@@ -51,11 +66,21 @@ class Webhooks:
 
     async def document(self, url: str, method: str, extra: Mapping[str, str]) -> Document:
         """Fetch a document for the call; raises `CallFailed` where the carrier would give up."""
+        try:
+            return await self._fetch(url, method, extra)
+        except NoDocument:
+            if not self._target.fallback_path:
+                raise
+            failed = {"ErrorCode": UNREACHED, "ErrorUrl": url}
+            fallback = self._public + self._target.fallback_path
+            return await self._fetch(fallback, "POST", {**extra, **failed})
+
+    async def _fetch(self, url: str, method: str, extra: Mapping[str, str]) -> Document:
         status, kind, text = await self._send(url, method, {**self._call, **extra})
         if status != 200:
-            raise CallFailed(f"{_path(url)} answered {status} (11200)")
+            raise NoDocument(f"{_path(url)} answered {status} (11200)")
         if kind not in XML_TYPES:
-            raise CallFailed(f"{_path(url)} answered with content type {kind!r} (11200)")
+            raise NoDocument(f"{_path(url)} answered with content type {kind!r} (11200)")
         try:
             return parse(text, url)
         except BadTwiml as error:
@@ -112,6 +137,21 @@ class Webhooks:
             # The carrier signs a GET as the URL alone, its fields being part of that.
             url += ("&" if urlsplit(url).query else "?") + urlencode(fields)
             form = None
+        try:
+            # all tries together have the time of one
+            async with asyncio.timeout(ANSWER_WITHIN.total):
+                for _ in range(RETRIES):
+                    try:
+                        return await self._send_once(url, method, form)
+                    except _NobodyThere:
+                        continue
+                return await self._send_once(url, method, form)
+        except TimeoutError as error:
+            raise NoDocument(f"{_path(url)} did not answer in time (11200)") from error
+
+    async def _send_once(
+        self, url: str, method: str, form: Mapping[str, str] | None
+    ) -> tuple[int, str, str]:
         signed = sign(self._target.auth_token, url, (form or {}).items())
         try:
             async with self._http.request(
@@ -123,10 +163,10 @@ class Webhooks:
                 timeout=ANSWER_WITHIN,
             ) as answer:
                 return answer.status, answer.content_type, await answer.text(errors="replace")
-        except TimeoutError as error:
-            raise CallFailed(f"{_path(url)} did not answer in time (11200)") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise CallFailed(f"{_path(url)}: {type(error).__name__} (11200)") from error
+            if isinstance(error, TimeoutError):
+                raise
+            raise _NobodyThere(f"{_path(url)}: {type(error).__name__} (11200)") from error
 
     def _reached(self, url: str) -> URL:
         """The address under test for a public URL, path and query kept to the byte."""

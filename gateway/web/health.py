@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.errors import StoreError
-from gateway.metrics import CONTENT_TYPE
+from gateway.metrics import CONTENT_TYPE, Metrics
 from gateway.store import CallStore
 from gateway.web.keys import METRICS, PROCESS, READINESS, STORE
 from gateway.web.paced import Paced
@@ -30,8 +30,7 @@ def add_routes(app: web.Application) -> None:
     """`app` has its store and its metrics already."""
     store, numbers = app[STORE], app[METRICS]
     app[_PINGS] = Paced(lambda: _takes_changes(store), PAUSE)
-    # In a thread, for it takes longer than a frame of sound may wait.
-    app[_RENDERINGS] = Paced(lambda: asyncio.to_thread(numbers.render), PAUSE)
+    app[_RENDERINGS] = Paced(lambda: _rendered(numbers), PAUSE)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
@@ -58,6 +57,14 @@ async def metrics(request: web.Request) -> web.Response:
     """All series as text."""
     text = await request.app[_RENDERINGS]()
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _rendered(numbers: Metrics) -> bytes:
+    # Tasks are counted here, for that takes longer than anything on the pulse may: those of other
+    # workers are as old as their last rendering.
+    numbers.tasks.set(len(asyncio.all_tasks()))
+    # In a thread, for it takes longer than a frame of sound may wait.
+    return await asyncio.to_thread(numbers.render)
 
 
 async def _takes_changes(store: CallStore) -> bool:

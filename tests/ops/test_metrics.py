@@ -23,6 +23,7 @@ PROMISED = {
     "voice_gateway_orphans_finished_total": (),
     "voice_gateway_calls_taken_up_total": (),
     "voice_gateway_event_loop_lag_seconds": (),
+    "voice_gateway_tasks": (),
     "voice_gateway_frames_total": ("direction",),
     "voice_gateway_build_info": ("version", "python"),
     "voice_gateway_media_errors_total": ("kind",),

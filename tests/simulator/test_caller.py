@@ -230,3 +230,21 @@ def test_the_agents_stretches_of_speech_are_noted():
         (2000, 2100),
     ]
     assert life.caller.greeted_after_ms == 200
+
+
+def test_a_new_stream_has_the_unanswered_words_said_again_and_answered_ones_not():
+    life = Life(speech(200), speech(200))
+    life.hears(LOUD, 400)
+    life.hears(None, 1000)
+    life.hears(LOUD, 400)  # the first is answered, ...
+    life.hears(None, 1000)  # ... the second only said
+    assert len(life.caller.said) == 2
+    life.caller.reconnected(life.now)
+    assert (len(life.caller.said), life.caller.repeated) == (1, 1)
+
+    life.hears(LOUD, 400)
+    life.hears(None, 1000)
+    life.hears(LOUD, 400)
+    assert [one.answered for one in life.caller.said] == [True, True]
+    life.caller.reconnected(life.now)
+    assert life.caller.repeated == 1
