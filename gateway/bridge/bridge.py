@@ -84,6 +84,7 @@ class Bridge:
             message_ms=options.message_ms,
             on_sent=self._on_sent,
             on_clear=None if self.tape is None else self.tape.cleared,
+            streams_before=record.reconnects + 1 if taken_up else 0,
         )
         self.ears = Ears(
             house.make_detector(),

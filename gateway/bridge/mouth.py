@@ -17,6 +17,8 @@ from gateway.clock import Clock
 
 MARK_GRACE = 1.0
 """Seconds after the computed end of an item that its last mark is waited for; some carriers never send it."""
+EPOCHS_OF_A_STREAM = 1000
+"""More than a stream has interruptions: every stream of a call numbers its marks from another thousand on."""
 
 
 class Line(Protocol):
@@ -71,7 +73,9 @@ class Mouth:
         message_ms: int = 100,
         on_sent: Callable[[bytes, float], None] | None = None,
         on_clear: Callable[[float], None] | None = None,
+        streams_before: int = 0,
     ) -> None:
+        """`streams_before`: media streams this call had at other processes; names of marks must be new."""
         self._emit = emit
         self._clock = clock
         self._lookahead_ms = lookahead_ms
@@ -86,7 +90,7 @@ class Mouth:
         """Fully sent, not yet fully heard."""
         self._held = False
         self._clear_due = False
-        self._epoch = 0
+        self._epoch = streams_before * EPOCHS_OF_A_STREAM
         self._changed = asyncio.Event()
         self.played = Played()
         """What the caller hears from us, for telling our echo from speech."""

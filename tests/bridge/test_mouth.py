@@ -24,10 +24,18 @@ def sound(ms: int, seed: int = 1) -> bytes:
 class Booth:
     """A mouth on a line in memory, and the events it emitted."""
 
-    def __init__(self, *, echo_delay: float | None = 0.05, lookahead_ms: int = 400) -> None:
+    def __init__(
+        self,
+        *,
+        echo_delay: float | None = 0.05,
+        lookahead_ms: int = 400,
+        streams_before: int = 0,
+    ) -> None:
         self.events: list[tuple[float, ev.Event]] = []
         self.line = MemoryLine(echo_delay)
-        self.mouth = Mouth(self._emit, LoopClock(), lookahead_ms=lookahead_ms)
+        self.mouth = Mouth(
+            self._emit, LoopClock(), lookahead_ms=lookahead_ms, streams_before=streams_before
+        )
         self.line.on_mark = self.mouth.mark_reached
 
     def _emit(self, event: ev.Event) -> None:
@@ -261,3 +269,21 @@ def test_a_stall_of_the_process_within_the_look_ahead_is_not_heard(stall: float)
         await asyncio.sleep(4)
 
     assert 0 == play(scene).line.underruns
+
+
+def test_marks_of_a_call_that_was_taken_up_are_called_otherwise_than_the_ones_before() -> None:
+    def names(streams_before: int) -> set[str]:
+        async def scene(booth: Booth) -> None:
+            for item in range(3):
+                booth.mouth.say(item, whole(sound(200)))
+            await asyncio.sleep(2)
+            booth.mouth.clear()
+            booth.mouth.say(3, whole(sound(200)))
+            await asyncio.sleep(2)
+
+        sent = play(scene, streams_before=streams_before).line.sent
+        return {str(message["mark"]) for _, message in sent if message["event"] == "mark"}
+
+    here, there = names(0), names(1)
+    assert len(here) == len(there) >= 4
+    assert not here & there
