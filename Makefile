@@ -6,16 +6,17 @@ BIN := $(VENV)/bin
 SEEDS ?= 1000
 MINUTES ?= 10
 
-.PHONY: demo test lint setup lock audit bench simulate simulate-mutants fuzz fuzz-leaks container-check clean
+.PHONY: demo test lint setup lock audit bench simulate simulate-mutants soak fuzz fuzz-leaks container-check clean
 
 demo: setup
 	$(BIN)/voice-gateway demo
 
-# Calls in real time wait more than they work: they come last, six at a time, beside nothing heavy.
+# Calls in real time wait more than they work: they come late, six at a time, beside nothing heavy; whole processes with many calls come last, alone.
 test: lint
-	$(BIN)/python -m pytest -n 2 --ignore tests/end_to_end
+	$(BIN)/python -m pytest -n 2 --ignore tests/end_to_end --ignore tests/reliability
 	$(BIN)/python -m tests.simulation --seeds 1000 --first 300000
 	$(BIN)/python -m pytest -n 6 tests/end_to_end
+	$(BIN)/python -m pytest tests/reliability
 
 lint: setup
 	$(BIN)/ruff format --check --quiet gateway audio tests tools benchmarks
@@ -34,6 +35,10 @@ simulate: setup
 # Bugs planted one at a time, each of which the simulation must find within a thousand seeds.
 simulate-mutants: setup
 	$(BIN)/python -m tests.simulation.mutants
+
+# Two gateways, Redis, an API with faults and callers as processes of their own, for MINUTES=n; all of them but the API get hurt. SEED=n repeats the troubles.
+soak: setup
+	$(BIN)/python -m tests.reliability --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # Inputs nobody meant, a million or RUNS=n over all parsers of outside text; ONLY="target ..." for some of them.
 fuzz: setup

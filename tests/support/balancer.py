@@ -18,6 +18,8 @@ LOOK_EVERY = 0.5
 PATIENCE = 1.0
 """Seconds a member has to answer that, or to take a connection."""
 
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class Balancer:
     """Listens at `url`; `members` may come and go at any time."""
@@ -27,7 +29,8 @@ class Balancer:
         self._members: list[str] = []
         self._ready: set[str] = set()
         self._turn = 0
-        self._pipes: set[asyncio.Task[None]] = set()
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._pipes: set[tuple[asyncio.Task[None], asyncio.Task[None]]] = set()
 
     def add(self, member: str) -> None:
         """It is ready until it says otherwise."""
@@ -50,14 +53,14 @@ class Balancer:
         """One connection, from its beginning to its end."""
         task = asyncio.current_task()
         assert task is not None
-        self._pipes.add(task)
-        task.add_done_callback(self._pipes.discard)
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
         try:
             for member in self._candidates():
                 with contextlib.suppress(OSError, TimeoutError):
                     async with asyncio.timeout(PATIENCE):
                         near = await asyncio.open_connection(member.host, member.port)
-                    await _join((reader, writer), near)
+                    await self._join((reader, writer), near)
                     return
         finally:
             writer.transport.abort()
@@ -74,12 +77,33 @@ class Balancer:
         """Reset every open connection of which `chosen` says so, at both ends; how many."""
         cut = [pipe for pipe in self._pipes if chosen()]
         for pipe in cut:
-            pipe.cancel()
+            for copy in pipe:
+                copy.cancel()
         return len(cut)
 
     async def close(self) -> None:
-        self.cut()
-        await asyncio.gather(*self._pipes, return_exceptions=True)
+        while self._carrying:
+            self.cut()
+            await asyncio.wait(self._carrying, timeout=0.1)
+
+    async def _join(self, far: Ends, near: Ends) -> None:
+        """Pass bytes both ways; a connection that breaks on one side breaks on the other."""
+        pipe = (
+            asyncio.create_task(_copy(far[0], near[1])),
+            asyncio.create_task(_copy(near[0], far[1])),
+        )
+        self._pipes.add(pipe)
+        try:
+            done, _ = await asyncio.wait(pipe, return_when=asyncio.FIRST_EXCEPTION)
+            for copy in done:
+                with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+                    copy.result()
+        finally:
+            self._pipes.discard(pipe)
+            for copy in pipe:
+                copy.cancel()
+            await asyncio.wait(pipe)
+            near[1].transport.abort()
 
 
 @asynccontextmanager
@@ -105,27 +129,6 @@ async def _is_ready(http: aiohttp.ClientSession, member: str) -> bool:
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError):
         return False
-
-
-Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def _join(far: Ends, near: Ends) -> None:
-    """Pass bytes both ways; a connection that breaks on one side breaks on the other."""
-    copies = [
-        asyncio.create_task(_copy(far[0], near[1])),
-        asyncio.create_task(_copy(near[0], far[1])),
-    ]
-    try:
-        done, _ = await asyncio.wait(copies, return_when=asyncio.FIRST_EXCEPTION)
-        for copy in done:
-            with contextlib.suppress(ConnectionError):
-                copy.result()
-    finally:
-        for copy in copies:
-            copy.cancel()
-        await asyncio.wait(copies)
-        near[1].transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
