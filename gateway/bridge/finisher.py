@@ -62,6 +62,11 @@ class Debt:
     """Whether it is still this process's to pay: asked again where time has passed since it was known."""
     doubtful: bool = False
     """Somebody else may have finished it: the API is asked first."""
+    others: tuple[float, ...] = ()
+    """Pauses, each followed by a look for conversations of the call besides this one.
+
+    A process that dies may have begun one that it had no time to write down.
+    """
 
 
 class Finisher:
@@ -133,6 +138,7 @@ class Finisher:
                 state = await self._search(debt)
             else:
                 state = await self._finish_open(debt, debt.conversation_id)
+                await self._finish_others(debt)
         except Fenced:
             fact(_log, "debt.fenced", level=logging.WARNING, call_sid=debt.call_sid)
         else:
@@ -189,6 +195,14 @@ class Finisher:
             if state != "none":
                 break
         return state
+
+    async def _finish_others(self, debt: Debt) -> None:
+        for pause in debt.others:
+            await asyncio.sleep(pause)
+            for one in await self._unfinished(debt) or ():
+                if one.id != debt.conversation_id:
+                    fact(_log, "conversation.unwritten", call_sid=debt.call_sid)
+                    await self._finish(debt, one.id)
 
     async def _unfinished(self, debt: Debt) -> list[ConversationInfo] | None:
         """The user's unfinished conversations since the create; None: the API does not tell us."""

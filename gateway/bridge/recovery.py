@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.bridge.aftermath import Aftermath
-from gateway.bridge.finisher import Debt, Finisher, created_since
+from gateway.bridge.finisher import SEARCHES, Debt, Finisher, created_since
 from gateway.bridge.house import Account, Probe
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
@@ -374,4 +374,19 @@ def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) ->
         conversation_id=call.conversation_id,
         since=datetime.fromisoformat(str(started)).timestamp() if started else 0.0,
         ours=ours,
+        others=_looks(call.conversation_state) if _cut_off(call) else (),
     )
+
+
+def _cut_off(call: StoredCall) -> bool:
+    """Whether its process died in the middle of it, whoever wrote its end."""
+    return not call.ended or call.record.get("end_reason") == "replica-lost"
+
+
+def _looks(state: str) -> tuple[float, ...]:
+    """When to look for what a process that died in a call may have begun besides.
+
+    A conversation that was being finished in a call that went on was to be followed by another, which
+    the API may still be making. Else only the store's last lines can be missing.
+    """
+    return SEARCHES if state in {"finishing", "finished", "auto-finished"} else (0.0,)
