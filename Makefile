@@ -14,7 +14,7 @@ demo: setup
 # Calls in real time wait more than they work: they come late, six at a time, beside nothing heavy; whole processes with many calls come last, alone.
 test: lint
 	$(BIN)/python -m pytest -n 2 --ignore tests/end_to_end --ignore tests/reliability
-	$(BIN)/python -m tests.simulation --seeds 1000 --first 300000
+	$(BIN)/python -m tests.simulation --seeds 1000 --by-code
 	$(BIN)/python -m pytest -n 6 tests/end_to_end
 	$(BIN)/python -m pytest tests/reliability
 

@@ -28,7 +28,9 @@ async def on_the_line(
             calls.append(asyncio.create_task(phone.run(field.target, field.rest, wanted)))
             # people do not ring in the same millisecond
             await asyncio.sleep(0.05)
-        await eventually(lambda: all(one.answered for one in phones), 150.0, "every caller answered")
+        await eventually(
+            lambda: all(one.answered for one in phones), 150.0, "every caller answered"
+        )
         yield phones, calls
     finally:
         for call in calls:
