@@ -232,7 +232,7 @@ class RedisStore:
             listening = self._begin(self._line.bell(replica, left))
             self._listening.add(listening)
             listening.add_done_callback(self._listening.discard)
-            await listening
+            await _answer(listening)
 
     async def _take(self, replica: str) -> list[Order]:
         """Take what is there, and say which earlier look's answer came: only that is then dropped."""
@@ -275,7 +275,7 @@ class RedisStore:
         return None if value is None else text(value)
 
     async def risks(self) -> list[Risk]:
-        return await self._begin(risks_of(self._line))
+        return await _answer(self._begin(risks_of(self._line)))
 
     async def ping(self) -> None:
         await self._change("ping")
@@ -298,10 +298,10 @@ class RedisStore:
     # ------------------------------------------------------------ requests
 
     async def _change(self, operation: str, *values: object) -> Any:
-        return await self._begin(self._line.change(operation, *values))
+        return await _answer(self._begin(self._line.change(operation, *values)))
 
     async def _look(self, operation: str, *values: object) -> Any:
-        return await self._begin(self._line.look(operation, *values))
+        return await _answer(self._begin(self._line.look(operation, *values)))
 
     def _begin(self, request: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a request; it is waited for when the store closes."""
@@ -321,6 +321,19 @@ class RedisStore:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # who asked has it, or has left
+
+
+async def _answer(asking: asyncio.Task[T]) -> T:
+    """What the request brings; whoever is cancelled meanwhile is so at once, and the request after it.
+
+    Not `await asking`: the cancellation would have to come back through the request, and the client
+    below writes with `asyncio.wait_for`, which loses it on Python 3.11 where the write has just ended.
+    """
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        asking.cancel()
+        raise
 
 
 def _known(answer: bytes) -> bytes:

@@ -665,3 +665,19 @@ async def test_too_many_waiting_requests_are_refused_at_once(
 
         assert [str(answer) for answer in answers if answer] == ["the store is overloaded"] * 2
         await store.ping()
+
+
+async def test_a_cancellation_is_never_lost(redis_server: RedisServer, clock: JumpClock) -> None:
+    """At whichever step of a request it comes; the connections are at different steps themselves."""
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        for steps in range(300):
+            asking = asyncio.create_task(store.get(CallSid("CA1")))
+            saving = asyncio.create_task(save(store, "CA1"))
+            for _ in range(steps % 30):
+                await asyncio.sleep(0)
+            for task in (asking, saving):
+                refused = task.done()
+                task.cancel()
+                await asyncio.wait([task])
+                assert task.cancelled() or refused, (steps, task)
