@@ -116,7 +116,9 @@ class EventStream:
         reset(self._request)
 
     async def finish(self) -> None:
-        """The clean end of the answer, if anybody is still there to see it."""
+        """The clean end of the answer, if it began and anybody is still there to see it."""
+        if not self.response.prepared:
+            return
         try:
             await self.response.write_eof()
         except ConnectionError:

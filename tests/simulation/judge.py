@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from gateway.call.commands import Phrase
 from gateway.store import SETTLED_STATES
+from tests.simulation import sound
 from tests.simulation.api import Api, Conversation, Finish, Interaction, Witness
 from tests.simulation.carrier import Call, Judged
 from tests.simulation.network import Connection
@@ -56,6 +57,8 @@ class Judge:
         self._unheard: set[int] = set()
         self._calls: Mapping[str, Call] = {}
         self._asked: Counter[str] = Counter()
+        self._interacting: dict[str, list[Connection]] = {}
+        """Conversation to every connection on which something was said to it."""
         self._beats: dict[str, float] = {}
         self._sent: dict[str, set[int]] = {}
         """Stream to the replies whose sound was sent on it."""
@@ -90,6 +93,7 @@ class Judge:
 
     def _interacts(self, conversation: Conversation, connection: Connection) -> None:
         self._count(f"interact {conversation.id}", MOST_ASKED)
+        self._interacting.setdefault(conversation.id, []).append(connection)
         self._nothing_open(conversation, connection, "interact")
         for finish in conversation.finishes:
             if finish.connection.client_open and finish.process.running and connection.client_open:
@@ -114,21 +118,35 @@ class Judge:
         """What was said in a turn that the API voided is said again in the next."""
         if not interaction.connection.client_open:
             return  # given up half-way: it is no turn
-        owed: set[int] = set()
+        owed: dict[int, float] = {}
         for earlier in conversation.interactions:
             if earlier is interaction or earlier.process is not interaction.process:
                 continue
-            owed -= set(
-                earlier.utterances
-            )  # said again; whether they were lost again is known of that one
-            if earlier.voided and not earlier.crossed:
-                owed |= set(earlier.utterances)
-        missing = owed - set(interaction.utterances)
+            for one in earlier.utterances:
+                # said again; whether they were lost again is known of that one
+                owed.pop(one, None)
+                if earlier.voided and not earlier.crossed:
+                    owed[one] = earlier.voided_at
+        for silent in self._unanswered(conversation, interaction):
+            for one in sound.heard_in(silent.recording):
+                if owed.get(one, silent.began) < silent.began:
+                    del owed[one]
+        missing = owed.keys() - set(interaction.utterances)
         if missing:
             self.world.violated(
                 "utterance-lost",
                 f"interaction {interaction.number} does not repeat {sorted(missing)}",
             )
+
+    def _unanswered(
+        self, conversation: Conversation, interaction: Interaction
+    ) -> Iterator[Connection]:
+        """Requests that were sent whole, and left after a long wait: the API may have made turns of them."""
+        known = {one.connection for one in conversation.interactions}
+        for one in self._interacting[conversation.id]:
+            whole = one.ended and not one.answered and one.closed_at is not None
+            if whole and one not in known and one.process is interaction.process:
+                yield one
 
     def _finishes(self, conversation: Conversation, finish: Finish) -> None:
         self._count(f"finish {conversation.id}", MOST_ASKED)

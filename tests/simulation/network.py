@@ -71,6 +71,12 @@ class Connection:
         self._reader: asyncio.Future[None] | None = None
         self._watch = process.watch(self.client_gone)
 
+    @property
+    def recording(self) -> bytes:
+        """The body from its first sample on; the few bytes after a WAV in a form are no frame."""
+        begins = self.body.find(b"RIFF")
+        return bytes(self.body[begins + 44 :]) if begins >= 0 else b""
+
     # ------------------------------------------------------------ the client's end
 
     def write(self, data: bytes) -> None:
