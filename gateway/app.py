@@ -186,6 +186,7 @@ async def run_gateway(
                 store,
                 clock,
                 every_seconds=settings.gateway_reconcile_seconds,
+                longest_call=settings.gateway_max_call_seconds,
                 finished=metrics.orphans_finished_total.inc,
             )
             tasks.start(reconciler.run(), "reconciler")

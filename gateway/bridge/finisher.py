@@ -242,10 +242,16 @@ async def _guarded(work: Coroutine[None, None, None]) -> None:
 
 def created_since(conversation: ConversationInfo, since: float) -> bool:
     """Whether the API made this conversation at or after a wall time, allowing for clock skew."""
+    created = created_at(conversation)
+    return created is not None and created >= since - CLOCK_SKEW
+
+
+def created_at(conversation: ConversationInfo) -> float | None:
+    """The API's wall time at which it made this conversation; None where it cannot be read."""
     try:
         created = datetime.fromisoformat(conversation.created_at)
     except ValueError:
-        return False
+        return None
     if created.tzinfo is None:
         created = created.replace(tzinfo=UTC)
-    return created.timestamp() >= since - CLOCK_SKEW
+    return created.timestamp()

@@ -1,7 +1,8 @@
 """The API's own list of unfinished conversations, compared with what our store knows of them.
 
 Our books say of every call what is owed; this is for what they cannot say: a finish that the API refused
-until it was given up, a conversation of another program on our users (only with `AMIGO_FINISH_FOREIGN`).
+until it was given up, a conversation that the API made so long after its asker had died that nobody looked
+for it any more, one of another program on our users (only with `AMIGO_FINISH_FOREIGN`).
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import ConversationInfo
-from gateway.bridge.finisher import created_since
+from gateway.bridge.finisher import CLOCK_SKEW, created_at, created_since
 from gateway.clock import Clock
 from gateway.errors import AmigoError, StoreError
-from gateway.ids import UserId
+from gateway.ids import ConversationId, UserId
 from gateway.log import fact
 from gateway.store import SETTLED_STATES, CallStore
 
@@ -26,6 +28,9 @@ _log = logging.getLogger(__name__)
 YOUNG_SECONDS: Final = 120.0
 """A conversation younger than this may be one whose name is still on its way to the store."""
 GIVEN_UP: Final = "finish-failed"
+LATEST_SECONDS: Final = 60.0
+"""How long after the end of a call the API may still make what was asked of it during the call."""
+PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,17 @@ class Reconciler:
         clock: Clock,
         *,
         every_seconds: float,
+        longest_call: float,
         finished: Callable[[], None],
     ) -> None:
         self._users = users
         self._store = store
         self._clock = clock
         self._every = every_seconds
+        self._longest_call = longest_call
         self._finished = finished
+        self._foreign: set[ConversationId] = set()
+        """Conversations that no call of ours can have begun: not looked for again."""
 
     async def run(self) -> None:
         """Look for the life of the process, at its start for the first time."""
@@ -82,8 +91,32 @@ class Reconciler:
         call = await self._store.find_conversation(conversation.id)
         if call is not None:
             return call.ended and call.conversation_state in {*SETTLED_STATES, GIVEN_UP}
-        old = not created_since(conversation, self._clock.wall() - YOUNG_SECONDS)
-        return ours.finish_foreign and old
+        if created_since(conversation, self._clock.wall() - YOUNG_SECONDS):
+            return False
+        return ours.finish_foreign or await self._of_a_call(conversation, ours.user)
+
+    async def _of_a_call(self, conversation: ConversationInfo, user: UserId) -> bool:
+        """Whether it was made while a call of ours had this user, which is over by now: nobody else can have asked."""
+        created = created_at(conversation)
+        if created is None or conversation.id in self._foreign:
+            return False
+        cursor: str | None = None
+        while True:
+            calls, cursor = await self._store.calls(PAGE, cursor)
+            for call in calls:
+                began, ended = _wall(call.get("started_at")), _wall(call.get("ended_at"))
+                if began is None or call.get("user_id") != user or began - CLOCK_SKEW > created:
+                    continue
+                # a call that goes on may be about to write it down
+                return ended is not None and created <= ended + LATEST_SECONDS
+            oldest = _wall(calls[-1].get("started_at")) if calls else None
+            if cursor is None or (oldest is not None and oldest + self._longest_call < created):
+                self._foreign.add(conversation.id)
+                return False
+
+
+def _wall(text: object) -> float | None:
+    return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
 
 
 async def _spared(look: Awaitable[int], user: UserId) -> None:

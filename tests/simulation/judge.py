@@ -303,7 +303,8 @@ class Judge:
         heard = [stream for stream in call.streams if stream.began and not stream.deaf]
         stopped = any(self._replicas()[one.process.name].stops for one in heard)
         ours = call.ended_by in {"rest", "document"} and not call.told
-        if not ours or not heard or stopped or call.intruded:
+        # a line that had died meanwhile carries no goodbye
+        if not ours or not heard or call.streams[-1].deaf or stopped or call.intruded:
             return
         if self._last_phrase.get(call.sid) is not Phrase.CLOSING:
             self.world.violated("parted-mute", f"{call.sid} was drained without a word")
