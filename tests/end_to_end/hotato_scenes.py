@@ -103,9 +103,10 @@ class Scene:
         sounding = np.flatnonzero(call.heard)
         assert sounding.size, "the agent was never heard"
         first = int(sounding[0]) - self.agent_ms * 8
-        assert first >= 0, "the agent began before the scene could"
-        window = slice(first, first + self.length_ms * 8)
-        said, heard = call.said[window], call.heard[window]
+        # an agent that greets sooner than the scene's begins its scene before the line was open
+        unopened = np.zeros(max(0, -first), np.int16)
+        window = slice(max(0, first), first + self.length_ms * 8)
+        said, heard = (np.concatenate((unopened, end[window])) for end in (call.said, call.heard))
         assert said.size == heard.size == self.length_ms * 8, "the call was shorter than the scene"
         return said, heard
 
