@@ -43,6 +43,8 @@ class Books:
         self.opened_wall = self._epoch + record.started_at
         """When the call began, here or at a replica before: no conversation of its own is older."""
         self._asked = asyncio.Event()
+        self._others: tuple[float, ...] = ()
+        """When to look for conversations of the call that its record does not name."""
         self._unfinished = False
         """A conversation was created and is not finished yet."""
 
@@ -51,7 +53,11 @@ class Books:
         return self._record.as_json(lambda at: iso(self._epoch + at))
 
     def taken_up(self) -> None:
-        """The call comes from another replica, with its conversation where there is one."""
+        """The call comes from another replica, with its conversation where there is one.
+
+        That one may have been asking for a conversation, of which the record does not know.
+        """
+        self._others = (0.0,)
         if self._record.conversation_id is not None:
             self._open(ConversationId(self._record.conversation_id))
 
@@ -169,6 +175,7 @@ class Books:
             conversation_id=None if conversation is None else ConversationId(conversation),
             since=self.opened_wall,
             ours=self._settled_ours,
+            others=self._others,
         )
 
         def paid(state: str) -> None:

@@ -65,7 +65,7 @@ class Debt:
     others: tuple[float, ...] = ()
     """Pauses, each followed by a look for conversations of the call besides this one.
 
-    A process that dies may have begun one that it had no time to write down.
+    A process that dies, or stands still, may have begun one that it had no time to write down.
     """
 
 

@@ -198,6 +198,7 @@ class Exchanges:
             reading.began = True
             async for event in stream:
                 await self._take(event, reading)
+            reading.cut = stream.cut
 
     def _open(self, reading: _Reading) -> AbstractAsyncContextManager[InteractionStream]:
         turn = reading.turn
@@ -224,6 +225,7 @@ class Exchanges:
                 await self._piece(event, reading)
             case InteractionCompleted():
                 reading.completed = True
+                reading.ends = reading.ends or event.ends_conversation
                 self._news.told(reading.news)
                 self._end_of_sound(reading)
                 turn.reply.text = event.text
@@ -237,6 +239,7 @@ class Exchanges:
                     )
                 )
             case SessionEnded():
+                reading.ends = True
                 self._emit(ev.ConversationEnded(turn.index))
             case StreamError():
                 reading.error = event
@@ -342,7 +345,9 @@ class Exchanges:
         if failure is not None:
             reading.turn.reply.close()
         reading.turn.reported = True
-        after = reading.completed and reading.error is not None
+        # where the connection of the last turn broke, an error after it may have been lost
+        failed = reading.error is not None or (reading.ends and reading.cut)
+        after = reading.completed and failed
         self._emit(ev.TurnClosed(index, failure, after))
 
 
@@ -355,6 +360,10 @@ class _Reading:
     began: bool = False
     """The API answered with a stream."""
     completed: bool = False
+    ends: bool = False
+    """The agent ended the conversation."""
+    cut: bool = False
+    """The connection broke after the interaction had completed."""
     flushed: bool = False
     error: StreamError | None = None
     news: tuple[tuple[int, str], ...] = ()

@@ -211,7 +211,8 @@ class TurnClosed:
     turn: int
     failure: Failure | None = None
     after_completion: bool = False
-    """An `error` event came after `interaction-complete`: the turn stands, finish is ours to call."""
+    """An `error` event came after `interaction-complete`, or may have come after that of a last turn whose
+    connection broke: the turn stands, the conversation has ended, finish is ours to call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ CLOCK_SECONDS: Final = 30.0
 """How long the server's clock is taken to go as ours does."""
 OLDEST_SERVER: Final = (6, 2)
 
+UVLOOP_CLOSED: Final = "the handler is closed"
+"""What uvloop says where a client writes to a transport that the peer's reset has closed meanwhile."""
 _NO_USE: Final = (refused.AuthenticationError, refused.AuthorizationError)
 """Kinds of `ConnectionError` that another try does not mend."""
 
@@ -112,7 +114,7 @@ class RedisLine:
             async with asyncio.timeout_at(until):
                 while True:
                     try:
-                        return await work()
+                        return await _closed_is_broken(work)
                     except (refused.ConnectionError, refused.TimeoutError, _TooLate) as error:
                         self._ahead = None  # the next connection may lead to another server
                         pause = next(pauses, None)
@@ -174,6 +176,16 @@ class Unanswered(StoreError):  # noqa: N818 - reads as the sentence it is
 
 class _TooLate(Exception):  # noqa: N818 - reads as the sentence it is
     """The server's clock is past the time a change was allowed, although we still wait for it."""
+
+
+async def _closed_is_broken(work: Any) -> Any:
+    """Do the work; the event loop's own word for a connection that was just closed becomes the client's."""
+    try:
+        return await work()
+    except RuntimeError as error:
+        if UVLOOP_CLOSED not in str(error):
+            raise
+        raise refused.ConnectionError("the connection was closed") from None
 
 
 def _pool(place: RedisPlace) -> BlockingConnectionPool:

@@ -101,6 +101,34 @@ async def test_an_error_after_completion_leaves_the_answer_standing_and_a_finish
         assert call.record["conversation_state"] == "finished"
 
 
+async def test_where_the_connection_breaks_after_the_last_words_the_finish_is_paid_to_be_sure(
+    tmp_path: Path,
+) -> None:
+    """The error that says so may have been lost with the connection."""
+    faults = ("interact-error-after=1:1", "interact-cut-after-completion=1:1")
+    async with a_house(tmp_path, "2026-04", *faults) as house:
+        house.expect("please call my sister")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.end_reason == "agent-ended"
+        assert (await house.api()).statuses("finish") == [204]
+        assert call.record["conversation_state"] == "finished"
+
+
+async def test_a_conversation_that_ended_by_itself_on_a_broken_connection_is_done_when_finish_says_so(
+    tmp_path: Path,
+) -> None:
+    async with a_house(
+        tmp_path, "2026-04", "interact-cut-after-completion=1:1", allowed=(GONE_OR_BUSY,)
+    ) as house:
+        house.expect("goodbye")
+        call = await house.call(says("goodbye"), habits=PATIENT)
+
+        assert call.end_reason == "agent-ended"
+        assert len((await house.api()).statuses("finish")) == 1
+        assert call.record["conversation_state"] == "auto-finished"
+
+
 @either_revision("fault", "cut-before-reply", "cut-mid-reply")
 async def test_a_connection_cut_during_the_answer_is_tried_again(
     tmp_path: Path, revision: str, fault: str

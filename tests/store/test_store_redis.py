@@ -10,11 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Connection
 
 from gateway.errors import Fenced, StoreError
 from gateway.ids import CallSid
 from gateway.store import CallStore, Known, NoUserFree, Order, open_store
-from gateway.store.redis_line import PATIENCE
+from gateway.store.redis_line import PATIENCE, UVLOOP_CLOSED
 from gateway.store.redis_schema import STEPS, upgrade_script
 from tests.support.redis_server import RedisServer, free_port, running_redis
 
@@ -681,3 +682,23 @@ async def test_a_cancellation_is_never_lost(redis_server: RedisServer, clock: Ju
                 task.cancel()
                 await asyncio.wait([task])
                 assert task.cancelled() or refused, (steps, task)
+
+
+async def test_a_connection_that_closes_under_a_write_is_tried_again(
+    redis_server: RedisServer, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop, which serves calls, does not call that a connection error."""
+    closed = RuntimeError(f"unable to perform operation on <TCPTransport>; {UVLOOP_CLOSED}")
+    failures = [closed]
+    sent = Connection.send_packed_command
+
+    async def send(self: Connection, *words: object, **options: object) -> None:
+        if failures:
+            raise failures.pop()
+        await sent(self, *words, **options)  # type: ignore[arg-type]
+
+    async with open_store(redis_server.url, clock) as store:
+        await store.admit(new_call("CA1"))
+        monkeypatch.setattr(Connection, "send_packed_command", send)
+        assert (await stored(store, "CA1")).user_id == "u1"
+    assert failures == []
