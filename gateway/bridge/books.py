@@ -44,7 +44,7 @@ class Books:
         """When the call began, here or at a replica before: no conversation of its own is older."""
         self._asked = asyncio.Event()
         self._others: tuple[float, ...] = ()
-        """When to look for conversations of the call that its record does not name."""
+        """When to look for conversations of the call that its record does not name; empty: they were looked for."""
         self._unfinished = False
         """A conversation was created and is not finished yet."""
 
@@ -100,6 +100,7 @@ class Books:
         record = self._record
         while not self.disowned:
             try:
+                await self._look_further()
                 await self._save()
                 await self._house.store.release_user(CallSid(record.call_sid), record.replica)
             except Fenced:
@@ -119,6 +120,12 @@ class Books:
                 UserId(record.user_id),
                 ConversationId(record.conversation_id),
             )
+
+    async def _look_further(self) -> None:
+        """Where nothing is owed, what a process before us may have begun besides; the user is still ours."""
+        if self._others and self._record.user_id:
+            debt, self._others = self._debt(), ()
+            await self._house.finisher.finish_others(debt)
 
     async def conversation_opened(self, conversation: ConversationId) -> None:
         """The debt is durable before anything else is made of the conversation."""
@@ -163,11 +170,20 @@ class Books:
 
     def owe(self, settled: Callable[[str], None]) -> None:
         """Have the conversation finished; `settled` is told what became of it."""
-        conversation = self._record.conversation_id
         if not self._record.user_id:
             settled("none")  # no user was found for the caller: nothing can have been begun
             return
-        debt = Debt(
+        debt, self._others = self._debt(), ()
+
+        def paid(state: str) -> None:
+            self._conversation_over()
+            settled(state)
+
+        self._house.finisher.follow(self._pay(debt, paid), debt.call_sid)
+
+    def _debt(self) -> Debt:
+        conversation = self._record.conversation_id
+        return Debt(
             payer=self._house.account,
             call_sid=CallSid(self._record.call_sid),
             user_id=UserId(self._record.user_id),
@@ -177,12 +193,6 @@ class Books:
             ours=self._settled_ours,
             others=self._others,
         )
-
-        def paid(state: str) -> None:
-            self._conversation_over()
-            settled(state)
-
-        self._house.finisher.follow(self._pay(debt, paid), debt.call_sid)
 
     def owe_stranded(self, conversation: ConversationId) -> None:
         """Have a conversation finished that the record does not name any more, and that we began."""

@@ -138,7 +138,7 @@ class Finisher:
                 state = await self._search(debt)
             else:
                 state = await self._finish_open(debt, debt.conversation_id)
-                await self._finish_others(debt)
+                await self.finish_others(debt)
         except Fenced:
             fact(_log, "debt.fenced", level=logging.WARNING, call_sid=debt.call_sid)
         else:
@@ -196,7 +196,11 @@ class Finisher:
                 break
         return state
 
-    async def _finish_others(self, debt: Debt) -> None:
+    async def finish_others(self, debt: Debt) -> None:
+        """Finish what the call may have besides the debt's own conversation.
+
+        Raises Fenced where it is another process's to do by now.
+        """
         for pause in debt.others:
             await asyncio.sleep(pause)
             for one in await self._unfinished(debt) or ():
