@@ -25,6 +25,10 @@ COLUMNS: Final = {
 }
 
 
+WIDEST: Final = 40
+"""Characters of a column; a CallSid has 34."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("call_sid", nargs="?", help="show this call; without it, list the latest")
     parser.add_argument("--limit", type=_count, default=20, help="calls to list (default 20)")
@@ -118,11 +122,16 @@ async def _list(url: str, limit: int, cursor: str | None, *, as_json: bool) -> i
 def table(records: Sequence[Record]) -> Iterator[str]:
     """Yield a line of headings and a line for each call, in columns."""
     rows = [list(COLUMNS.values())]
-    rows += [[_text(record.get(name)) for name in COLUMNS] for record in records]
+    rows += [[_short(_text(record.get(name))) for name in COLUMNS] for record in records]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     for row in rows:
         cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
+
+
+def _short(text: str) -> str:
+    """Fit for a column: what a caller sends as his number may be anything."""
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 def describe(record: Record) -> Iterator[str]:

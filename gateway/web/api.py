@@ -155,7 +155,7 @@ async def transfer(request: web.Request) -> web.Response:
     if request.can_read_body:
         try:
             given = json.loads(await request.text())
-        except ValueError:
+        except (ValueError, RecursionError):
             return problem(400, "the body is not JSON")
         if not isinstance(given, dict):
             return problem(400, 'the body must be an object like {"to": "+15550001111"}')

@@ -74,7 +74,7 @@ class Relay:
                 self._session.get(f"{address}/healthz") as answer,
             ):
                 said = await answer.json()
-        except (aiohttp.ClientError, TimeoutError, ValueError):
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError):
             return False
         return isinstance(said, dict) and said.get("process") == process_mark(replica)
 

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.clock import SystemClock
+from gateway.commands.calls import table
 from gateway.ids import CallSid, UserId
 from gateway.store import NewCall, open_store
 
@@ -92,6 +93,13 @@ def test_a_list_goes_on_where_it_ended(capsys: pytest.CaptureFixture[str]) -> No
 
     assert [call["call_sid"] for call in page["calls"]] == ["CA1"]
     assert page["next_cursor"] is None
+
+
+def test_what_a_caller_sends_as_a_number_does_not_widen_the_table() -> None:
+    heading, row = table([{"call_sid": "CA1", "from": "x" * 255, "to": "+15550002222"}])
+
+    assert f"  {'x' * 39}…  +15550002222" in row
+    assert len(heading) < 160
 
 
 @pytest.mark.usefixtures("stored")

@@ -179,3 +179,10 @@ async def test_a_wrong_cursor_is_named(client: Client) -> None:
     body = await problem_of(await client.get("/v1/calls", params={"cursor": "x"}), 400)
 
     assert body["errors"][0]["field"] == "cursor"
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"[" * 50_000, b"[]", b"null", b'{"whom": "+15550001111"}', b'{"to": "\xff"}']
+)
+async def test_an_order_that_cannot_be_read_is_refused(client: Client, body: bytes) -> None:
+    await problem_of(await client.post("/v1/calls/CA1/transfer", data=body), 400)
