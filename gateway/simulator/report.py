@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from gateway.simulator.caller import Moment, Said
+from gateway.simulator.pairing import by_words, in_order
 from gateway.simulator.plan import Keys, Utterance
-from gateway.simulator.record import CALLER_KINDS, LEDGER, Phrase, Record, RecordedTurn
+from gateway.simulator.record import LEDGER, Phrase, Record, RecordedTurn
 from gateway.simulator.result import CallResult
 from gateway.simulator.words import WordErrors, word_errors
 
@@ -67,14 +68,10 @@ def moment_line(moment: Moment) -> str:
 
 
 def exchanges(result: CallResult, record: Record | None) -> list[Exchange]:
-    """Pair what was said with what was recorded, in order; a caller's turn is a voice or key turn."""
-    turns = list(record.turns) if record else []
-    pairs: list[Exchange] = []
-    waiting = list(result.said)
-    for turn in turns:
-        of_caller = turn.kind in CALLER_KINDS and waiting
-        pairs.append(Exchange(waiting.pop(0) if of_caller else None, turn))
-    return [*pairs, *(Exchange(said, None) for said in waiting)]
+    """Pair what was said with what was recorded; a caller's turn is a voice or key turn."""
+    turns = record.turns if record else ()
+    paired = by_words if result.reconnects else in_order
+    return [Exchange(said, turn) for said, turn in paired(result.said, turns)]
 
 
 def transcript(result: CallResult, record: Record | None) -> Iterator[str]:

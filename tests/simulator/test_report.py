@@ -17,7 +17,7 @@ from gateway.simulator.plan import Keys, Utterance
 from gateway.simulator.playback import Underrun
 from gateway.simulator.record import Record, fetch_record, parse_record
 from gateway.simulator.report import LEGEND, as_json, clock, exchanges, transcript, verdict
-from gateway.simulator.result import CallResult
+from gateway.simulator.result import CallResult, Reconnect
 
 RESULT = CallResult(
     call_sid="CA1",
@@ -227,6 +227,32 @@ def test_turns_the_gateway_did_not_record_are_kept():
         (False, True),
         (True, False),
         (True, False),
+    ]
+
+
+def test_what_a_lost_line_swallowed_does_not_shift_what_came_after():
+    """The first words were lost with their gateway; the keys' turn was cut off and sent again."""
+    said = (
+        Said(item=Utterance(b"", text="five five five"), from_ms=1000),
+        Said(item=Keys("42#"), from_ms=5000),
+        Said(item=Utterance(b"", text="no goodbye"), from_ms=9000),
+    )
+    turns = [
+        {"kind": "greeting", "agent_text": "Hello.", "heard_text": "Hello.", "timings_ms": {}},
+        {"kind": "dtmf", "user_text": "42", "timings_ms": {}},
+        {"kind": "voice", "user_text": "No, good bye.", "timings_ms": {}},
+    ]
+    lost = replace(RESULT, said=said, reconnects=(Reconnect(2000, 4000),))
+
+    found = exchanges(lost, parse_record({**RECORD, "turns": turns}))
+
+    assert [
+        (one.said and one.said.item.label, one.turn and one.turn.user_text) for one in found
+    ] == [
+        (None, ""),
+        (said[0].item.label, None),
+        (said[1].item.label, "42"),
+        (said[2].item.label, "No, good bye."),
     ]
 
 
