@@ -149,6 +149,9 @@ class Bridge:
 
     def feed(self, event: ev.Event) -> None:
         """Tell the call what happened; the webhooks and the switchboard speak to it this way."""
+        if isinstance(event, ev.EndRequested) and self._line is None:
+            # whoever comes back to a call that was ended meanwhile is told so by the carrier's voice
+            self.sorry = self.sorry or self.live
         self._emit(event)
 
     def as_json(self) -> dict[str, object]:

@@ -58,6 +58,19 @@ async def test_a_live_call_is_asked_about_again_while_draining(tmp_path: Path) -
         await draining
 
 
+async def test_a_caller_whose_line_was_lost_meanwhile_is_told_by_the_carriers_voice(
+    tmp_path: Path,
+) -> None:
+    async with open_house(tmp_path) as house, house.on_the_line() as stream:
+        await house.listening(stream.call_sid)
+        await stream.ws.close()
+        await house.until(stream.call_sid, lambda record: record["status"] == "ringing")
+        await house.gateway.switchboard.drain(0.2)
+
+        assert (await house.carrier.connected(stream.call_sid)).verbs == ["Say", "Hangup"]
+        assert (await house.settled(stream.call_sid))["end_reason"] == "drain"
+
+
 async def test_when_the_time_is_up_callers_hear_a_closing_phrase_and_are_hung_up(
     tmp_path: Path,
 ) -> None:
