@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.log import fact
 from gateway.metrics import Shelf
+
+_log = logging.getLogger(__name__)
 
 STOP: Final = b"stop\n"
 HURRY: Final = b"hurry\n"
@@ -52,6 +56,11 @@ class Stopping:
         self._signals += 1
         self.asked.set()
         if self._signals > 1:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        if not self.hurried.is_set():
+            fact(_log, "gateway.hurried")
             self.hurried.set()
 
     async def obey_parent(self) -> None:
@@ -66,7 +75,7 @@ class Stopping:
                 while word := await words.readline():
                     self.asked.set()
                     if word == HURRY:
-                        self.hurried.set()
+                        self._hurry()
         finally:
             self.asked.set()
 

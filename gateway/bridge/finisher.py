@@ -62,6 +62,8 @@ class Debt:
     """Whether it is still this process's to pay: asked again where time has passed since it was known."""
     doubtful: bool = False
     """Somebody else may have finished it: the API is asked first."""
+    tried: bool = False
+    """A process before this one was about to finish it, and may have."""
     others: tuple[float, ...] = ()
     """Pauses, each followed by a look for conversations of the call besides this one.
 
@@ -153,7 +155,7 @@ class Finisher:
 
     async def _finish(self, debt: Debt, conversation: ConversationId) -> str:
         """Try until the API has said that there is nothing left to finish."""
-        refusals, unanswered = 0, False
+        refusals, unanswered = 0, debt.tried
         known_ours = self._clock.now()
         for tries in count(1):
             if self._clock.now() - known_ours > OURS_SECONDS:
@@ -172,7 +174,7 @@ class Finisher:
                 await self._pause(tries, failure)
                 self._on_retry()
             else:
-                # after a try without an answer, "already finished" may well be our own doing
+                # after a try whose answer nobody has, "already finished" may well be our own doing
                 by_itself = result is FinishResult.ALREADY_FINISHED and not unanswered
                 return "auto-finished" if by_itself else "finished"
         return "finish-failed"

@@ -374,6 +374,7 @@ def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) ->
         conversation_id=call.conversation_id,
         since=datetime.fromisoformat(str(started)).timestamp() if started else 0.0,
         ours=ours,
+        tried=call.conversation_state == "finishing",
         others=_looks(call.conversation_state) if _cut_off(call) else (),
     )
 
