@@ -4,6 +4,7 @@ GatewayError
 ├── ConfigError        a setting is wrong (ours to refuse at start)
 ├── OutOfTurn          the core was asked for an impossible move (our bug)
 ├── StoreError         the store cannot be reached or did not answer in time
+│   └── Forgotten            it answered, and knows nothing of this call: it lost its memory
 ├── Fenced             another replica has this call by now; nothing was changed
 ├── AmigoError         the conversation API misbehaved or refused (a status of no class below)
 │   ├── AmigoUnreachable     no answer came: connection, time-out, cut stream
@@ -58,6 +59,10 @@ class OutOfTurn(GatewayError):  # noqa: N818 - reads as the sentence it is
 
 class StoreError(GatewayError):
     """The store could not be reached, or did not answer within the time allowed."""
+
+
+class Forgotten(StoreError):  # noqa: N818 - reads as the sentence it is
+    """The store does not know this call, although it was stored before."""
 
 
 class Fenced(GatewayError):  # noqa: N818 - reads as the sentence it is

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.bridge.finisher import Debt
+from gateway.bridge.forgotten import tell_again
 from gateway.bridge.house import House
 from gateway.call import commands as cmd
 from gateway.call.record import CallRecord
 from gateway.clock import iso
-from gateway.errors import Fenced, StoreError
+from gateway.errors import Fenced, Forgotten, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import bind_conversation, fact
 from gateway.metrics import TURN_PARTS, Metrics
+from gateway.store import NewCall
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +32,11 @@ FENCED_SECONDS: Final = 0.5
 class Books:
     """Writes down what the core decides; a store that is down is tried until it is there."""
 
-    def __init__(self, record: CallRecord, house: House, fenced: Callable[[], None]) -> None:
+    def __init__(
+        self, record: CallRecord, announced: NewCall, house: House, fenced: Callable[[], None]
+    ) -> None:
         self._record = record
+        self._announced = announced
         self._house = house
         self._fenced = fenced
         """Told that the call is another replica's by now, and nothing of it ours to write."""
@@ -80,6 +85,15 @@ class Books:
                 self._report_fenced()
 
     async def _save(self) -> None:
+        try:
+            await self._write()
+        except Forgotten:
+            house, record = self._house, self._record
+            now = house.clock.wall()
+            await tell_again(house.store, self._announced, record, self.as_json(), now)
+            await self._write()
+
+    async def _write(self) -> None:
         record = self._record
         conversation = record.conversation_id
         await self._house.store.save(

@@ -31,6 +31,7 @@ from gateway.carriers import Wire
 from gateway.errors import CarrierError, StoreError
 from gateway.ids import CallSid, ConversationId, StreamSid
 from gateway.log import bind_call, fact
+from gateway.store import NewCall
 
 _log = logging.getLogger(__name__)
 
@@ -48,15 +49,24 @@ class Bridge:
     """The call between one caller and the agent."""
 
     def __init__(
-        self, record: CallRecord, agent: Agent, house: House, *, taken_up: bool = False
+        self,
+        record: CallRecord,
+        announced: NewCall,
+        agent: Agent,
+        house: House,
+        *,
+        taken_up: bool = False,
     ) -> None:
-        """`taken_up`: the record is that of a call which another replica had."""
+        """`announced` is the call as the store first heard of it, with the user it was leased.
+
+        `taken_up`: the record is that of a call which another replica had.
+        """
         self.record = record
         self._taken_up = taken_up
         self.session = CallSession(record, house.options.policy)
         self._house = house
         self._clock = house.clock
-        self._books = Books(record, house, self._fenced)
+        self._books = Books(record, announced, house, self._fenced)
         self._pending: deque[ev.Event] = deque()
         self._performing = False
         self._timer: asyncio.TimerHandle | None = None

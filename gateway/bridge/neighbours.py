@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from gateway.bridge.bridge import Bridge
+from gateway.bridge.forgotten import announced
 from gateway.bridge.house import Probe
 from gateway.bridge.restore import restored
 from gateway.bridge.routes import Routes
@@ -124,7 +125,7 @@ class Neighbours:
         now, wall = self._clock.now(), self._clock.wall()
         record = restored(claimed.record, replica=self._replica, now=now, wall=wall)
         agent = route.agent(record, claimed.user_id)
-        return Bridge(record, agent, route.house, taken_up=True)
+        return Bridge(record, announced(claimed, wall), agent, route.house, taken_up=True)
 
     def _claim(self, call: StoredCall) -> Callable[[], Awaitable[StoredCall | None]]:
         """Only from the replica that was found dead, or not to be reached."""

@@ -19,7 +19,7 @@ from gateway.bridge.routes import Routes
 from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
 from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso
-from gateway.errors import AmigoError, Fenced, StoreError
+from gateway.errors import AmigoError, Fenced, Forgotten, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
@@ -221,6 +221,8 @@ class Recovery:
                 await self._write(call, record, "finishing")
             except Fenced:
                 return False
+            except Forgotten:
+                return True  # by a store that lost its memory: what is owed is owed all the same
             except StoreError:
                 await asyncio.sleep(1.0)
             else:
@@ -255,7 +257,8 @@ class Recovery:
             now = await self._store.get(call.call_sid)
         except StoreError:
             return True  # nobody can have taken it where the store is away
-        return now is not None and now.replica == self._replica
+        # of one that the store has forgotten nobody else can know
+        return now is None or now.replica == self._replica
 
     async def _user(self, call: StoredCall) -> UserId | None:
         """Whose conversation the call's is; the process may have died before it wrote that down."""
@@ -303,6 +306,8 @@ class Recovery:
             try:
                 await self._write(call, record, state)
                 await self._store.release_user(call.call_sid, self._replica)
+            except Forgotten:
+                return
             except StoreError:
                 await asyncio.sleep(1.0)
             else:

@@ -43,7 +43,7 @@ from gateway.errors import StoreError
 from gateway.ids import CallSid, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
-from gateway.store import Admitted, CallStore, Known, NoUserFree, Order, StoredCall
+from gateway.store import Admitted, CallStore, Known, NewCall, NoUserFree, Order, StoredCall
 
 _log = logging.getLogger(__name__)
 
@@ -309,7 +309,7 @@ class Switchboard:
                 return self._wait(incoming, route) or self._refused(incoming, route, "no-user")
             case Admitted():
                 self._holding.pop(incoming.call_sid)
-                bridge = self._bridge(record, route, outcome.user_id)
+                bridge = self._bridge(record, new, route, outcome.user_id)
                 self._begin(bridge, ticket, tasks)
                 return Connect(ticket.document)
 
@@ -329,8 +329,9 @@ class Switchboard:
         self._holding.keep(incoming.call_sid, (replace(incoming, waiting_since=since), route))
         return Wait(since, step, speak)
 
-    def _bridge(self, record: CallRecord, route: Route, leased: UserId) -> Bridge:
-        return Bridge(record, route.agent(record, leased), route.house)
+    def _bridge(self, record: CallRecord, new: NewCall, route: Route, leased: UserId) -> Bridge:
+        announced = replace(new, candidates=(leased,))
+        return Bridge(record, announced, route.agent(record, leased), route.house)
 
     def _begin(self, bridge: Bridge, ticket: Ticket | None, tasks: asyncio.TaskGroup) -> None:
         record = bridge.record

@@ -142,7 +142,7 @@ class CallStore(Protocol):
     ) -> bool:
         """Give the call a new, unused token and the answer that carries it; any replica may.
 
-        False where the call has ended: nothing was changed. `StoreError` where there is no such call.
+        False where the call has ended: nothing was changed. `Forgotten` where there is no such call.
         """
         ...
 
@@ -168,7 +168,7 @@ class CallStore(Protocol):
     ) -> None:
         """Replace the call's record (taken as it is now) and its indexed facts, for its owner `replica`.
 
-        `Fenced`: the call is another replica's. `StoreError` where there is no such call.
+        `Fenced`: the call is another replica's. `Forgotten` where there is no such call.
         """
         ...
 

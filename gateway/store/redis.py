@@ -8,7 +8,7 @@ import secrets
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gateway.errors import Fenced, StoreError
+from gateway.errors import Fenced, Forgotten, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.store.forms import as_json, position
 from gateway.store.port import Admitted, Known, NewCall, NoUserFree, Order, Risk, StoredCall
@@ -338,5 +338,5 @@ async def _answer(asking: asyncio.Task[T]) -> T:
 
 def _known(answer: bytes) -> bytes:
     if answer == b"unknown":
-        raise StoreError("no such call")
+        raise Forgotten("no such call")
     return answer

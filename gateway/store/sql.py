@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from gateway.errors import Fenced, StoreError
+from gateway.errors import Fenced, Forgotten
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.store.forms import as_json
 from gateway.store.port import (
@@ -182,7 +182,7 @@ def save(
     if connection.execute(_SAVE, (*facts, call_sid, replica)).rowcount == 1:
         return
     if get(connection, call_sid) is None:
-        raise StoreError("no such call")
+        raise Forgotten("no such call")
     raise Fenced(call_sid)
 
 
@@ -192,7 +192,7 @@ def renew_token(
     if connection.execute(_RENEW, (digest, expires, answer, call_sid)).rowcount == 1:
         return True
     if get(connection, call_sid) is None:
-        raise StoreError("no such call")
+        raise Forgotten("no such call")
     return False
 
 

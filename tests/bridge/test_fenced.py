@@ -58,7 +58,7 @@ def books(store: CallStore, told: list[str]) -> Books:
     house: Any = SimpleNamespace(
         clock=SystemClock(), store=store, metrics=Metrics(), aftermath=Nothing(), account=None
     )
-    return Books(record, cast("House", house), lambda: told.append("fenced"))
+    return Books(record, new_call(), cast("House", house), lambda: told.append("fenced"))
 
 
 def fenced_lines(caplog: pytest.LogCaptureFixture) -> int:
