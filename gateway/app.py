@@ -44,7 +44,7 @@ from gateway.settings.values import is_this_machine
 from gateway.store import CallStore, make_replica, open_store
 from gateway.web import Doors, make_web
 from gateway.web.listening import Port, open_port
-from gateway.web.relay import open_relay
+from gateway.web.relay import Relay, open_relay
 from gateway.worker import Stopping, Worker, obeying_parent
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 REVISION_KEY: Final = "amigo-revision"
 DETECT_SECONDS: Final = 2.0
 """How long the start waits for the API to say which revision it speaks; after that calls are taken."""
+LAST_CALLBACKS_SECONDS: Final = 1.0
+"""After the last call, for the carrier to tell of its end: it says so to us, or to nobody."""
 SETTLE_SECONDS: Final = 20.0
 """After the last call: how long owed finishes are tried before the process gives them to the store."""
 AFTERMATH_SECONDS: Final = 5.0
@@ -68,12 +70,19 @@ class Gateway:
     finisher: Finisher
     aftermath: Aftermath
     recovery: Recovery
+    relay: Relay
     address: tuple[str, int]
 
     async def leave(self, seconds: float, hurried: asyncio.Event) -> bool:
         """Drain and settle; whether something is still owed, to be paid by whoever finds it."""
         return await leave(
-            self.switchboard, self.recovery, self.finisher, self.aftermath, seconds, hurried
+            self.switchboard,
+            self.recovery,
+            self.finisher,
+            self.aftermath,
+            seconds,
+            hurried,
+            lambda: self.relay.streams > 0,
         )
 
 
@@ -84,9 +93,10 @@ async def leave(
     aftermath: Aftermath,
     seconds: float,
     hurried: asyncio.Event,
+    carries: Callable[[], bool],
 ) -> bool:
     """Have these parts of a process come to their end (`Gateway.leave`)."""
-    await switchboard.drain(seconds, hurried)
+    await switchboard.drain(seconds, hurried, carries)
     recovery.part()
     await finisher.wait_paid(SETTLE_SECONDS)
     await aftermath.wait_done(AFTERMATH_SECONDS)
@@ -199,7 +209,7 @@ async def run_gateway(
             reached_at=reached_at,
         )
         try:
-            yield Gateway(switchboard, finisher, aftermath, recovery, address)
+            yield Gateway(switchboard, finisher, aftermath, recovery, relay, address)
         finally:
             switchboard.stop()
 
@@ -221,8 +231,11 @@ async def serve(
     async with parent, run_gateway(settings, worker=worker) as gateway:
         ready(gateway.address)
         await stopping.asked.wait()
-        fact(_log, "gateway.draining", calls=gateway.switchboard.active)
+        calls, carried = gateway.switchboard.active, gateway.relay.streams
+        fact(_log, "gateway.draining", calls=calls, carried=carried)
         owing = await gateway.leave(settings.gateway_drain_seconds, stopping.hurried)
+        if calls or carried:
+            await asyncio.sleep(LAST_CALLBACKS_SECONDS)
         fact(_log, "gateway.stopped", owing=owing)
         return 1 if owing else 0
 

@@ -113,6 +113,7 @@ class Switchboard:
         self._admitting = 0
         """Calls on their way into the store: they count before they are held."""
         self.draining = False
+        self._carries: Callable[[], bool] = lambda: False
         self._parting = False
         """Draining is over: whoever is still here hears the closing phrase, nobody comes any more."""
 
@@ -603,12 +604,20 @@ class Switchboard:
         for bridge in list(self._calls.values()):
             bridge.check_owner()
 
-    async def drain(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
+    async def drain(
+        self,
+        seconds: float,
+        hurry: asyncio.Event | None = None,
+        carries: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Take no more calls; let live ones end by themselves, then end them politely.
 
         `hurry` cuts the waiting short: whoever is still there hears the closing phrase at once.
+        `carries` tells whether streams of other replicas' calls pass through this process, which live
+        as long as those calls may.
         """
         self.draining = True
+        self._carries = carries
         await self._wait_idle(seconds, hurry)
         self._parting = True
         for bridge in list(self._calls.values()):
@@ -627,8 +636,8 @@ class Switchboard:
 
     @property
     def _busy(self) -> bool:
-        """A call is held, or about to be."""
-        return bool(self._calls or self._taking) or self._admitting > 0
+        """A call is held, or about to be, or its stream passes through."""
+        return bool(self._calls or self._taking) or self._admitting > 0 or self._carries()
 
     @property
     def unsettled(self) -> int:

@@ -65,6 +65,8 @@ class Relay:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
+        self.streams = 0
+        """Media streams that are carried to other replicas now."""
 
     async def alive(self, address: str, replica: str) -> bool:
         """Whether the process that answers there is this very replica (`bridge.house.Probe`)."""
@@ -107,6 +109,13 @@ class Relay:
         Where the other replica's side breaks, the carrier's is broken too, without a goodbye: it asks
         what is next.
         """
+        self.streams += 1
+        try:
+            return await self._stream(request, address)
+        finally:
+            self.streams -= 1
+
+    async def _stream(self, request: web.Request, address: str) -> web.StreamResponse | None:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 there = await self._session.ws_connect(

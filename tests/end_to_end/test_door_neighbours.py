@@ -91,6 +91,25 @@ async def test_a_call_answered_here_opens_its_stream_there(
                 await house.carrier.upgrade(url)
 
 
+async def test_a_replica_that_drains_carries_a_call_of_another_to_its_end(
+    tmp_path: Path, store_url: dict[str, str]
+) -> None:
+    async with two(tmp_path, store_url) as (here, there):
+        sid, url = await here.answered()
+        async with there.socket(url, sid) as stream:
+            await stream.start()
+            await here.listening(sid)
+            draining = asyncio.create_task(there.gateway.leave(30.0, asyncio.Event()))
+            await eventually(lambda: there.gateway.switchboard.draining)
+            await takes_a_turn(here, stream)
+            assert not draining.done()
+            await stream.stop()
+            await stream.ends()
+        assert not await draining
+        record = await here.settled(sid)
+        assert (record["end_reason"], record["reconnects"]) == ("caller-hangup", 0)
+
+
 async def test_a_close_of_ours_reaches_the_carrier_through_the_other_one(tmp_path: Path) -> None:
     async with two(tmp_path, {}) as (here, there):
         sid, url = await here.answered()

@@ -206,6 +206,23 @@ async def test_after_sigterm_the_calls_of_all_workers_go_on_and_the_status_is_0(
         await workers.ended_in_order()
 
 
+async def test_after_sigterm_a_stream_that_one_worker_carries_for_the_other_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with two_workers(tmp_path) as workers:
+        one, other, process = workers.one, workers.other, workers.process
+        sid, url = await one.answered()
+        async with other.socket(url, sid) as stream:
+            await stream.start()
+            await one.listening(sid)
+            process.signal(signal.SIGTERM)
+            await eventually(lambda: len(process.logged("gateway.draining")) == 2)
+            await takes_a_turn(one, stream)
+            await stream.stop()
+        assert await process.exit_status() == 0
+        await workers.ended_in_order()
+
+
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_shortens_the_end_of_all_workers(
     tmp_path: Path, second: signal.Signals

@@ -22,6 +22,7 @@ class SimRelay:
     def __init__(self, carrier: Carrier, process: Process) -> None:
         self._carrier = carrier
         self._process = process
+        self.streams = 0
 
     async def alive(self, address: str, replica: str) -> bool:
         gateway = self._carrier.at(address)
@@ -46,6 +47,13 @@ class SimRelay:
         return None if status >= 500 else answer
 
     async def socket(self, request: Any, address: str) -> web.StreamResponse | None:
+        self.streams += 1
+        try:
+            return await self._stream(request, address)
+        finally:
+            self.streams -= 1
+
+    async def _stream(self, request: Any, address: str) -> web.StreamResponse | None:
         carrier, loop = self._carrier, asyncio.get_running_loop()
         gateway = carrier.at(address)
         peer = _Passage(request.peer, gateway)

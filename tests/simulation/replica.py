@@ -251,6 +251,7 @@ class Replica:
                 aftermath,
                 settings.gateway_drain_seconds,
                 self._hurry,
+                lambda: relay.streams > 0,
             )
             self.listening = False
             switchboard.stop()
