@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -188,8 +189,10 @@ class SqliteStore:
         return []  # every commit is synced to the disk before it is told
 
     async def ping(self) -> None:
-        # Through the writer, which takes the file's write lock: readers go on when writers cannot.
-        await self._write(lambda c: c.execute("SELECT 1").fetchone())
+        # A true write: readers go on where writers cannot, for another's lock or a full disk. SQLite
+        # writes nothing where the value stays the same.
+        value = secrets.token_hex(8)
+        await self._write(lambda c: sql.remember(c, "ping", value))
 
     async def flush(self) -> None:
         await self._write(lambda _: None)

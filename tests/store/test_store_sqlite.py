@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import sqlite3
 import stat
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import StoreError
+from gateway.errors import Forgotten, StoreError
 from gateway.ids import CallSid
 from gateway.store import SETTLED_STATES, Admitted, Order, open_store, sql, store_path
 from gateway.store.schema import STEPS, upgrade
@@ -148,7 +149,7 @@ async def test_a_change_that_fails_takes_no_other_with_it(path: Path, clock: Jum
 
         assert [type(answer) for answer in answers] == [
             type(None),
-            StoreError,
+            Forgotten,
             StoreError,
             Admitted,
         ]
@@ -252,6 +253,19 @@ async def test_a_full_disk_fails_the_change_and_harms_nothing_else(
         await store._write(lambda c: c.execute("PRAGMA max_page_count = 10000").fetchone())
         await store.remember("big", "x" * 100_000)
         assert await store.get(CallSid("CA1")) is not None
+
+
+async def test_ping_tells_of_a_disk_that_takes_no_more(path: Path, clock: JumpClock) -> None:
+    async with open_sqlite(path, clock) as store:
+        await store.ping()
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        try:
+            with pytest.raises(StoreError):
+                await store.ping()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await store.ping()
 
 
 async def test_while_another_process_holds_the_file_readers_go_on_and_ping_waits(
