@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from gateway.bridge.finisher import Debt
@@ -207,6 +208,21 @@ class Books:
             ours=self._settled_ours,
             others=self._others,
         )
+
+    def owe_unnamed(self) -> None:
+        """Have a conversation finished that our create may have made after the call was taken over."""
+        if not self._record.user_id:
+            return
+        debt = replace(self._debt(), ours=_always)
+        finisher = self._house.finisher
+        finisher.follow(finisher.finish_strays(debt, self._nobodys), debt.call_sid)
+
+    async def _nobodys(self, conversation: ConversationId) -> bool:
+        """The store knows no call that has it."""
+        try:
+            return await self._house.store.find_conversation(conversation) is None
+        except StoreError:
+            return False
 
     def owe_stranded(self, conversation: ConversationId) -> None:
         """Have a conversation finished that the record does not name any more, and that we began."""

@@ -81,6 +81,8 @@ class Bridge:
         """What happens is kept until it is known that the call is still ours."""
         self._stranded: ConversationId | None = None
         """A conversation of ours that whoever took the call up knows nothing of."""
+        self._unnamed = False
+        """The call was taken up while we asked for a conversation: there may be one of ours."""
         self.sorry = False
         """We cannot speak on this line (its sound, or our voice, failed): the carrier's own voice must."""
         options = house.options
@@ -143,6 +145,8 @@ class Bridge:
             self._tasks = None
         if self._stranded is not None:
             self._books.owe_stranded(self._stranded)
+        if self._unnamed:
+            self._books.owe_unnamed()
         if self.tape is not None:
             await self._finish_tape(self.tape)
         fact(_log, "call.ended", end_reason=self.record.end_reason, turns=len(self.record.turns))
@@ -301,6 +305,7 @@ class Bridge:
         fact(_log, "call.taken-over", level=logging.WARNING, call_sid=sid, by=call.replica)
         if conversation is not None and call.conversation_id != conversation:
             self._stranded = ConversationId(conversation)
+        self._unnamed = conversation is None and bool(self.record.turns)
         # before anything else that happened meanwhile
         self._pending.appendleft(ev.TakenOver())
 

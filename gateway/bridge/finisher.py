@@ -210,6 +210,24 @@ class Finisher:
                     fact(_log, "conversation.unwritten", call_sid=debt.call_sid)
                     await self._finish(debt, one.id)
 
+    async def finish_strays(
+        self, debt: Debt, nobodys: Callable[[ConversationId], Awaitable[bool]]
+    ) -> None:
+        """Finish what a create may have made whose call is somebody else's by now.
+
+        The user may have other conversations meanwhile, whose names may be on their way to the store:
+        only what was nobody's in two looks running is ours.
+        """
+        before: set[ConversationId] = set()
+        for pause in (*SEARCHES, SEARCHES[-1]):
+            await asyncio.sleep(pause)
+            found = await self._unfinished(debt) or ()
+            strays = {one.id for one in found if await nobodys(one.id)}
+            for conversation in strays & before:
+                fact(_log, "conversation.unwritten", call_sid=debt.call_sid)
+                await self._finish(debt, conversation)
+            before = strays
+
     async def _unfinished(self, debt: Debt) -> list[ConversationInfo] | None:
         """The user's unfinished conversations since the create; None: the API does not tell us."""
         refusals = 0

@@ -100,6 +100,7 @@ class Mouth:
     def attach(self, line: Line, wire: SpeakingWire) -> None:
         """A stream is up; marks and sound of an older one mean nothing any more."""
         self._line, self._wire = line, wire
+        self._clear_due = False  # what was to be cleared went with the older one
         self._epoch += 1
         self._playout = Playout(self._lookahead_ms)
         self._changed.set()

@@ -51,6 +51,8 @@ STORE_PATIENCE: Final = 0.040
 """Seconds the carrier's question may wait for the store; it counts in what the caller hears ring."""
 STORE_GIVEN_UP: Final = 5.0
 """Seconds after which a note about a live call's token is no longer worth making."""
+LOOK_SECONDS: Final = 1.0
+"""Between two looks at the lines."""
 LINE_SILENCE: Final = 5.0
 """Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
 MAX_APOLOGIES: Final = 1000
@@ -588,11 +590,17 @@ class Switchboard:
     # ------------------------------------------------------------ watching and closing
 
     async def _watch_lines(self) -> None:
-        """A line that says nothing at all is a line that is gone."""
+        """A line that says nothing at all is a line that is gone.
+
+        While this process stood still it heard nobody; what came meanwhile waits in the sockets.
+        """
+        due = self._clock.now() + LOOK_SECONDS
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(LOOK_SECONDS)
             now = self._clock.now()
+            late, due = max(0.0, now - due), now + LOOK_SECONDS
             for bridge in list(self._calls.values()):
+                bridge.last_heard = min(now, bridge.last_heard + late)
                 if bridge.line_silent(now, LINE_SILENCE):
                     fact(
                         _log, "line.silent", level=logging.WARNING, call_sid=bridge.record.call_sid

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gateway.bridge.switchboard import LINE_SILENCE
 from tests.end_to_end.door_carrier import eventually, new_call_sid
 from tests.end_to_end.door_kit import Grounds, House, open_grounds
 from tests.end_to_end.door_stream import GOODBYE, Stream
@@ -322,3 +323,21 @@ async def _stood_still(grounds: Grounds) -> None:
         process.signal(signal.SIGTERM)
         assert await process.exit_status() == 0
         assert process.complaints() == []
+
+
+async def test_a_process_that_stood_still_keeps_a_line_that_was_there_all_the_time(
+    tmp_path: Path,
+) -> None:
+    """What the caller said meanwhile waits in the socket: the line was not silent, we were deaf."""
+    async with open_grounds(tmp_path, env=POOL) as grounds, grounds.served() as (here, process):
+        async with here.on_the_line() as stream:
+            await here.listening(stream.call_sid)
+            process.signal(signal.SIGSTOP)
+            await asyncio.sleep(LINE_SILENCE + 1.5)
+            process.signal(signal.SIGCONT)
+            await eventually(lambda: process.logged("process.stood-still"), 15.0)
+            await takes_a_turn(here, stream)
+            await stream.stop()
+        record = await here.settled(stream.call_sid)
+        assert (record["end_reason"], record["reconnects"]) == ("caller-hangup", 0)
+        assert not process.logged("line.silent")
