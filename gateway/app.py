@@ -97,7 +97,7 @@ async def leave(
 ) -> bool:
     """Have these parts of a process come to their end (`Gateway.leave`)."""
     await switchboard.drain(seconds, hurried, carries)
-    recovery.part()
+    await recovery.part()
     await finisher.wait_paid(SETTLE_SECONDS)
     await aftermath.wait_done(AFTERMATH_SECONDS)
     return bool(switchboard.unsettled or finisher.owed)

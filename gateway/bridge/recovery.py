@@ -101,9 +101,20 @@ class Recovery:
             # at once where it stood still in the middle of it: the others take it for dead
             await asyncio.sleep(max(0.0, BEAT_SECONDS - (self._clock.now() - began)))
 
-    def part(self) -> None:
-        """Adopt nothing any more."""
+    async def part(self) -> None:
+        """Adopt nothing any more; what is ours in the store and nowhere else has nobody to come back to."""
         self._parting = True
+        try:
+            strays = await self._astray()
+        except StoreError:
+            fact(_log, "store.failed", level=logging.WARNING, what="last look")
+            return
+        for call in strays:
+            if (route := self._routes.owner(call)) is not None:
+                fact(_log, "orphan.stray", call_sid=call.call_sid)
+                seat = self._waiting.open(call.call_sid)
+                seat.settle(Outcome.GONE)
+                self._begin(self._care(call, seat, route.house.account), call.call_sid)
 
     async def beat(self, now: float) -> None:
         """Tell the others that this replica lives."""
@@ -162,11 +173,7 @@ class Recovery:
 
         A claim whose answer was lost on its way leaves one behind.
         """
-        strays = [
-            call
-            for call in await self._store.owned(self._replica)
-            if not self._holds(call.call_sid) and call.call_sid not in self._caring
-        ]
+        strays = await self._astray()
         for call in strays:
             route = self._routes.owner(call)
             if call.call_sid in self._strays and route is not None:
@@ -174,6 +181,13 @@ class Recovery:
                 seat = self._waiting.open(call.call_sid)
                 self._begin(self._care(call, seat, route.house.account), call.call_sid)
         self._strays = {call.call_sid for call in strays}
+
+    async def _astray(self) -> list[StoredCall]:
+        return [
+            call
+            for call in await self._store.owned(self._replica)
+            if not self._holds(call.call_sid) and call.call_sid not in self._caring
+        ]
 
     def _begin(self, care: Coroutine[None, None, None], call_sid: CallSid) -> None:
         self._caring.add(call_sid)
