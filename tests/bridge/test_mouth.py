@@ -287,3 +287,21 @@ def test_marks_of_a_call_that_was_taken_up_are_called_otherwise_than_the_ones_be
     here, there = names(0), names(1)
     assert len(here) == len(there) >= 4
     assert not here & there
+
+
+def test_what_was_to_be_cleared_on_a_lost_stream_is_not_cleared_on_the_next() -> None:
+    second = MemoryLine(0.05)
+
+    async def scene(booth: Booth) -> None:
+        booth.mouth.say(0, whole(sound(3000)))
+        await asyncio.sleep(0.5)
+        booth.mouth.detach()
+        booth.mouth.clear()
+        await asyncio.sleep(0.5)
+        booth.mouth.attach(second, started_wire())
+        booth.mouth.say(1, whole(sound(200)))
+        await asyncio.sleep(1)
+
+    assert "clear" not in [message["event"] for _, message in play(scene).line.sent]
+    assert [message["event"] for _, message in second.sent][0] == "media"
+    assert "clear" not in [message["event"] for _, message in second.sent]

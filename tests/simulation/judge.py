@@ -172,7 +172,10 @@ class Judge:
                 )
         elif conversation.finished_by == "auto":
             last = next(one for one in conversation.interactions if one.ends)
-            if last.connection.read_to_end and finish.process is last.process:
+            began = self.world.now() - (self.world.loop.time() - last.connection.began)
+            # one that stood still lost the call, and what it knew of it with the call
+            lost = self._stopped(finish.process.name, began)
+            if last.connection.read_to_end and finish.process is last.process and not lost:
                 self.world.violated("finished-after-end", f"{conversation.id[-4:]}")
 
     def _stopped(self, name: str, since: float) -> bool:
