@@ -303,5 +303,5 @@ def test_what_was_to_be_cleared_on_a_lost_stream_is_not_cleared_on_the_next() ->
         await asyncio.sleep(1)
 
     assert "clear" not in [message["event"] for _, message in play(scene).line.sent]
-    assert [message["event"] for _, message in second.sent][0] == "media"
+    assert next(message["event"] for _, message in second.sent) == "media"
     assert "clear" not in [message["event"] for _, message in second.sent]
