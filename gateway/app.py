@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway.bridge.pulse import Pulse
 from gateway.bridge.reconcile import Reconciler
 from gateway.bridge.recovery import Recovery
 from gateway.bridge.routes import Routes
-from gateway.bridge.switchboard import Switchboard
+from gateway.bridge.switchboard import HURRIED_SECONDS, Switchboard
 from gateway.bridge.tape import mend
 from gateway.bridge.waiting import WaitingRoom
 from gateway.carriers.twilio import markup
@@ -98,9 +98,22 @@ async def leave(
     """Have these parts of a process come to their end (`Gateway.leave`)."""
     await switchboard.drain(seconds, hurried, carries)
     await recovery.part()
-    await finisher.wait_paid(SETTLE_SECONDS)
+    if not await finisher.wait_paid(HURRIED_SECONDS):
+        await _unless(hurried, finisher.wait_paid(SETTLE_SECONDS - HURRIED_SECONDS))
     await aftermath.wait_done(AFTERMATH_SECONDS)
     return bool(switchboard.unsettled or finisher.owed)
+
+
+async def _unless(hurried: asyncio.Event, work: Coroutine[None, None, bool]) -> None:
+    """Do the work for as long as nobody hurries."""
+    working = asyncio.create_task(work, name="settling")
+    hurrying = asyncio.create_task(hurried.wait(), name="hurry")
+    try:
+        await asyncio.wait({working, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, hurrying):
+            task.cancel()
+        await asyncio.gather(working, hurrying, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -51,6 +51,8 @@ STORE_PATIENCE: Final = 0.040
 """Seconds the carrier's question may wait for the store; it counts in what the caller hears ring."""
 STORE_GIVEN_UP: Final = 5.0
 """Seconds after which a note about a live call's token is no longer worth making."""
+HURRIED_SECONDS: Final = 3.0
+"""How long ended calls may take to settle where the end is hurried."""
 LOOK_SECONDS: Final = 1.0
 """Between two looks at the lines."""
 LINE_SILENCE: Final = 5.0
@@ -626,26 +628,35 @@ class Switchboard:
         """
         self.draining = True
         self._carries = carries
-        await self._wait_idle(seconds, hurry)
+        await self._wait_while(lambda: self._busy, seconds, hurry)
         self._parting = True
         for bridge in list(self._calls.values()):
             bridge.feed(ev.EndRequested("drain"))
-        await self._wait_idle(CLOSING_SECONDS)
+        await self._wait_while(lambda: self._talking, CLOSING_SECONDS)
         for bridge in list(self._calls.values()):
             if bridge.live:
                 bridge.feed(ev.CallerGone("drain"))
-        await self._wait_idle(CLOSING_SECONDS)
+        await self._wait_while(lambda: self._busy, HURRIED_SECONDS)
+        await self._wait_while(lambda: self._busy, CLOSING_SECONDS - HURRIED_SECONDS, hurry)
 
-    async def _wait_idle(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
+    async def _wait_while(
+        self, busy: Callable[[], bool], seconds: float, hurry: asyncio.Event | None = None
+    ) -> None:
         clock = self._clock
         until = clock.now() + seconds
-        while self._busy and clock.now() < until and not (hurry and hurry.is_set()):  # noqa: ASYNC110
+        while busy() and clock.now() < until and not (hurry and hurry.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(min(0.1, max(0.0, until - clock.now())))
 
     @property
     def _busy(self) -> bool:
         """A call is held, or about to be, or its stream passes through."""
         return bool(self._calls or self._taking) or self._admitting > 0 or self._carries()
+
+    @property
+    def _talking(self) -> bool:
+        """A caller is on a line, or may still come to be."""
+        live = any(bridge.live for bridge in self._calls.values())
+        return live or bool(self._taking) or self._admitting > 0 or self._carries()
 
     @property
     def unsettled(self) -> int:

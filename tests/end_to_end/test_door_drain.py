@@ -181,6 +181,27 @@ async def test_a_finish_that_is_late_is_waited_for_before_the_process_ends(tmp_p
         await ended_in_order(house, process)
 
 
+async def test_a_second_signal_leaves_a_finish_that_fails_to_the_next_start(tmp_path: Path) -> None:
+    async with open_grounds(tmp_path) as grounds:
+        async with grounds.served() as (house, process):
+            async with house.on_the_line() as stream:
+                await house.listening(stream.call_sid)
+                await house.faults("finish-503=1")
+                await stream.stop()
+            process.signal(signal.SIGTERM)
+            await eventually(lambda: process.logged("gateway.draining"))
+            process.signal(signal.SIGTERM)
+            # not signalled again, it tries for half a minute
+            assert await process.exit_status(20.0) == 1
+            assert process.logged("gateway.hurried")
+            await house.faults()
+        async with grounds.served() as (house, process):
+            await house.settled(stream.call_sid)
+            process.signal(signal.SIGTERM)
+            assert await process.exit_status() == 0
+            await ended_in_order(house, process)
+
+
 async def ended_in_order(house: House, process: Served) -> None:
     """The process is gone: what it left stands in the store and at the API."""
     assert process.complaints() == []
