@@ -166,7 +166,8 @@ class Answering(Keying):
             return
         failure = event.failure
         if turn.ends or (failure is not None and failure.finished):
-            if not event.after_completion:
+            # cut by us before its clean end, it may have asked for a finish
+            if not event.after_completion and (failure is None or failure.finished):
                 self.exchange.conversation = Conversation.OVER
             self.exchange.draining = None
             self._keep_last_words(turn)

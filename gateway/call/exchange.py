@@ -312,7 +312,7 @@ class Exchange:
             self.maybe_created = self.maybe_created or not refused
         if event.after_completion:
             turn.ends = True
-        elif turn.ends and turn.completed:
+        elif turn.ends and turn.completed and event.failure is None:
             self.conversation = Conversation.OVER
         return turn
 

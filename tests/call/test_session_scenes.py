@@ -290,6 +290,20 @@ def test_a_failure_after_completion_is_finished_by_us() -> None:
     assert 1 == stage.finishes()
 
 
+def test_last_words_that_we_cut_before_their_clean_end_are_finished_by_us() -> None:
+    """An error that asks for the finish may have been on its way."""
+    stage = Stage(drain_ms=1000).greeted().spoken()
+    stage.tell(ev.SpeechStarted(1), ev.SpeechAccepted(1, 240), ev.SpeechAccepted(1, 450))
+    stage.tell(ev.ReplyAudio(1), ev.ReplyCompleted(1, "m", "i", "Goodbye", ends=True))
+    assert cmd.CloseTurn(1) in stage.wait(1.1)
+    stage.tell(ev.TurnClosed(1, ev.Failure(ev.FailureKind.CLOSED)))
+
+    said = stage.tell(ev.SpeechEnded(1, 450, 99.0, 99.5))
+    stage.tell(ev.PlaybackDrained(stage.said(said), 900), ev.LineClosed())
+
+    assert 1 == stage.finishes()
+
+
 @pytest.mark.parametrize("where", ["create", "upload", "thinking", "speaking"])
 def test_finish_waits_for_the_running_exchange_when_the_caller_hangs_up(where: str) -> None:
     stage = Stage()

@@ -115,12 +115,17 @@ MUTANTS: Final = (
         "orphans = await self._store.orphans(now, self._replica)",
         "orphans = []",
     ),
-    _one(
+    Mutant(
         "adopted-alive",
-        "a replica that the store has not heard of lately is taken for dead",
-        "gateway.bridge.recovery",
-        "since is None or self._clock.now() - since < HEARTBEAT_TTL:\n            return False",
-        "since is not None:\n            return True",
+        "a replica whose heartbeat is late is taken for dead",
+        (
+            Edit(
+                "gateway.bridge.recovery",
+                "since is None or self._clock.now() - since < HEARTBEAT_TTL:\n            return False",
+                "since is not None:\n            return True",
+            ),
+            Edit("gateway.store.port", "HEARTBEAT_TTL: Final = 12.0", "HEARTBEAT_TTL: Final = 6.0"),
+        ),
     ),
     _one(
         "unlooked-for",
@@ -166,8 +171,8 @@ MUTANTS: Final = (
         "drained-mute",
         "a drained call is cut without a word",
         "gateway.bridge.switchboard",
-        'bridge.feed(ev.EndRequested("drain"))\n        await self._wait_idle(CLOSING_SECONDS)',
-        'bridge.feed(ev.CallerGone("drain"))\n        await self._wait_idle(CLOSING_SECONDS)',
+        'bridge.feed(ev.EndRequested("drain"))\n        await self._wait_while',
+        'bridge.feed(ev.CallerGone("drain"))\n        await self._wait_while',
     ),
     _one(
         "retry-without-pause",
