@@ -305,9 +305,18 @@ class Bridge:
         fact(_log, "call.taken-over", level=logging.WARNING, call_sid=sid, by=call.replica)
         if conversation is not None and call.conversation_id != conversation:
             self._stranded = ConversationId(conversation)
-        self._unnamed = conversation is None and bool(self.record.turns)
+        self._unnamed = conversation is None and self._may_have_created()
         # before anything else that happened meanwhile
         self._pending.appendleft(ev.TakenOver())
+
+    def _may_have_created(self) -> bool:
+        """A create was asked for whose outcome nobody here knows, or is being asked for."""
+        exchange = self.session.exchange
+        for event in self._pending:
+            if isinstance(event, ev.TurnClosed) and event.turn == 0 and event.failure is not None:
+                refused = event.failure.kind is ev.FailureKind.REFUSED or not event.failure.asked
+                return exchange.maybe_created or not refused
+        return exchange.maybe_created or exchange.connected is not None
 
     def now(self) -> float:
         return self._clock.now()
