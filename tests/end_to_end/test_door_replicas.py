@@ -124,6 +124,14 @@ async def test_while_redis_is_away_live_calls_go_on_and_what_is_owed_is_written_
             await settled_once(house, stream.call_sid)
 
 
+async def stored_again(house: House, sid: str) -> None:
+    async def known() -> bool:
+        async with house.http.get(f"{house.target.connect_to}/v1/calls/{sid}") as answer:
+            return answer.status == 200
+
+    await eventually(known, 20.0, "the call was stored again")
+
+
 async def test_a_redis_that_forgets_everything_costs_no_call_and_holds_none_back(
     tmp_path: Path, server: RedisServer
 ) -> None:
@@ -136,6 +144,7 @@ async def test_a_redis_that_forgets_everything_costs_no_call_and_holds_none_back
             await here.listening(stream.call_sid)
             server.forget()
             await stream.say(GOODBYE)
+            await stored_again(there, stream.call_sid)
             await there.until(stream.call_sid, lambda one: one["status"] == "listening")
             await stream.stop()
         await settled_once(there, stream.call_sid)
@@ -144,5 +153,6 @@ async def test_a_redis_that_forgets_everything_costs_no_call_and_holds_none_back
             await there.listening(stream.call_sid)
             server.forget()
             await stream.stop()
+        await stored_again(here, stream.call_sid)
         await settled_once(here, stream.call_sid)
         await eventually(lambda: not there.gateway.switchboard.unsettled, 10.0, "the call is over")
