@@ -29,6 +29,17 @@ class SystemClock:
         return time.time()  # noqa: TID251 - this is the one place
 
 
+def wall_time(text: object) -> float | None:
+    """Seconds since 1970 of an ISO 8601 text, UTC where it names no zone; None where it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
 def iso(wall: float) -> str:
     """RFC 3339 text with milliseconds of a wall time, e.g. `2026-01-31T09:30:00.250Z`."""
     return (

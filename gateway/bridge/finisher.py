@@ -8,14 +8,13 @@ import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from gateway.amigo.backoff import Backoff
 from gateway.amigo.models import ConversationInfo, FinishResult
-from gateway.clock import Clock
+from gateway.clock import Clock, wall_time
 from gateway.errors import AmigoError, Fenced
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
@@ -266,16 +265,5 @@ async def _guarded(work: Coroutine[None, None, None]) -> None:
 
 def created_since(conversation: ConversationInfo, since: float) -> bool:
     """Whether the API made this conversation at or after a wall time, allowing for clock skew."""
-    created = created_at(conversation)
+    created = wall_time(conversation.created_at)
     return created is not None and created >= since - CLOCK_SKEW
-
-
-def created_at(conversation: ConversationInfo) -> float | None:
-    """The API's wall time at which it made this conversation; None where it cannot be read."""
-    try:
-        created = datetime.fromisoformat(conversation.created_at)
-    except ValueError:
-        return None
-    if created.tzinfo is None:
-        created = created.replace(tzinfo=UTC)
-    return created.timestamp()

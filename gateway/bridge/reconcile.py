@@ -11,13 +11,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import ConversationInfo
-from gateway.bridge.finisher import CLOCK_SKEW, created_at, created_since
-from gateway.clock import Clock
+from gateway.bridge.finisher import CLOCK_SKEW, created_since
+from gateway.clock import Clock, wall_time
 from gateway.errors import AmigoError, StoreError
 from gateway.ids import ConversationId, UserId
 from gateway.log import fact
@@ -97,26 +96,22 @@ class Reconciler:
 
     async def _of_a_call(self, conversation: ConversationInfo, user: UserId) -> bool:
         """Whether it was made while a call of ours had this user, which is over by now: nobody else can have asked."""
-        created = created_at(conversation)
+        created = wall_time(conversation.created_at)
         if created is None or conversation.id in self._foreign:
             return False
         cursor: str | None = None
         while True:
             calls, cursor = await self._store.calls(PAGE, cursor)
             for call in calls:
-                began, ended = _wall(call.get("started_at")), _wall(call.get("ended_at"))
+                began, ended = wall_time(call.get("started_at")), wall_time(call.get("ended_at"))
                 if began is None or call.get("user_id") != user or began - CLOCK_SKEW > created:
                     continue
                 # a call that goes on may be about to write it down
                 return ended is not None and created <= ended + LATEST_SECONDS
-            oldest = _wall(calls[-1].get("started_at")) if calls else None
+            oldest = wall_time(calls[-1].get("started_at")) if calls else None
             if cursor is None or (oldest is not None and oldest + self._longest_call < created):
                 self._foreign.add(conversation.id)
                 return False
-
-
-def _wall(text: object) -> float | None:
-    return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
 
 
 async def _spared(look: Awaitable[int], user: UserId) -> None:

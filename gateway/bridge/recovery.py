@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -18,7 +17,7 @@ from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
 from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
 from gateway.call.record import CallRecord
-from gateway.clock import Clock, iso
+from gateway.clock import Clock, iso, wall_time
 from gateway.errors import AmigoError, Fenced, Forgotten, StoreError
 from gateway.ids import CallSid, ConversationId, UserId
 from gateway.log import fact
@@ -389,14 +388,13 @@ class LeftOvers:
 
 
 def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) -> Debt:
-    started = call.record.get("started_at")
     return Debt(
         payer=over.account,
         call_sid=call.call_sid,
         user_id=over.user,
         service_id=call.service_id,
         conversation_id=call.conversation_id,
-        since=datetime.fromisoformat(str(started)).timestamp() if started else 0.0,
+        since=wall_time(call.record.get("started_at")) or 0.0,
         ours=ours,
         tried=call.conversation_state == "finishing",
         others=_looks(call.conversation_state) if _cut_off(call) else (),

@@ -7,9 +7,9 @@ should be gets its default, and nothing here raises.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from gateway.call.record import CallRecord, TurnRecord
+from gateway.clock import wall_time
 
 _ROUNDING = 0.0005
 """Seconds: stored times are cut off to whole ms; in the middle of one they are cut off to the same again."""
@@ -94,14 +94,8 @@ def _told(turns: list[TurnRecord]) -> None:
 
 
 def _wall_time(value: object) -> float | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    return seconds if 0 <= seconds < _ABSURD else None
+    seconds = wall_time(value)
+    return seconds if seconds is not None and 0 <= seconds < _ABSURD else None
 
 
 def _text(value: object) -> str | None:
