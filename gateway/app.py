@@ -106,14 +106,11 @@ async def leave(
 
 async def _unless(hurried: asyncio.Event, work: Coroutine[None, None, bool]) -> None:
     """Do the work for as long as nobody hurries."""
-    working = asyncio.create_task(work, name="settling")
-    hurrying = asyncio.create_task(hurried.wait(), name="hurry")
-    try:
-        await asyncio.wait({working, hurrying}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (working, hurrying):
+    async with asyncio.TaskGroup() as tasks:
+        both = [tasks.create_task(work), tasks.create_task(hurried.wait())]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for task in both:
             task.cancel()
-        await asyncio.gather(working, hurrying, return_exceptions=True)
 
 
 @asynccontextmanager

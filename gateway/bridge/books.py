@@ -226,15 +226,8 @@ class Books:
 
     def owe_stranded(self, conversation: ConversationId) -> None:
         """Have a conversation finished that the record does not name any more, and that we began."""
-        debt = Debt(
-            payer=self._house.account,
-            call_sid=CallSid(self._record.call_sid),
-            user_id=UserId(self._record.user_id),
-            service_id=self._record.service_id,
-            conversation_id=conversation,
-            since=self.opened_wall,
-            ours=_always,
-            doubtful=True,
+        debt = replace(
+            self._debt(), conversation_id=conversation, ours=_always, doubtful=True, others=()
         )
         fact(_log, "conversation.stranded", level=logging.WARNING, call_sid=debt.call_sid)
         self._house.finisher.take_on(debt, lambda _state: self._conversation_over())

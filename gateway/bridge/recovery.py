@@ -118,9 +118,6 @@ class Recovery:
     async def beat(self, now: float) -> None:
         """Tell the others that this replica lives."""
         await self._store.heartbeat(self._replica, now, self._address)
-        if (later := self._clock.wall()) - now > BEAT_SECONDS:
-            # it stood still in the middle of it: by the time that it named it would still seem dead
-            await self._store.heartbeat(self._replica, later, self._address)
         if self._in_touch is None:
             self._in_touch = self._clock.now()
 
