@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway.bridge.pulse import Pulse
 from gateway.bridge.reconcile import Reconciler
 from gateway.bridge.recovery import Recovery
 from gateway.bridge.routes import Routes
-from gateway.bridge.switchboard import HURRIED_SECONDS, Switchboard
+from gateway.bridge.switchboard import Switchboard
 from gateway.bridge.tape import mend
 from gateway.bridge.waiting import WaitingRoom
 from gateway.carriers.twilio import markup
@@ -36,6 +36,7 @@ from gateway.carriers.twilio.wire import TwilioWire
 from gateway.clock import Clock, SystemClock
 from gateway.compose import Services, accounts, answering, make_routes, our_users
 from gateway.errors import BadSetting, ConfigError, StoreError
+from gateway.leaving import leave
 from gateway.log import fact
 from gateway.metrics import Metrics
 from gateway.settings import Settings
@@ -54,10 +55,6 @@ DETECT_SECONDS: Final = 2.0
 """How long the start waits for the API to say which revision it speaks; after that calls are taken."""
 LAST_CALLBACKS_SECONDS: Final = 1.0
 """After the last call, for the carrier to tell of its end: it says so to us, or to nobody."""
-SETTLE_SECONDS: Final = 20.0
-"""After the last call: how long owed finishes are tried before the process gives them to the store."""
-AFTERMATH_SECONDS: Final = 5.0
-"""At the very end: how long what follows settled calls is waited for."""
 TOKEN_SECONDS: Final = 60.0
 """Life of a media socket's token: how long the carrier may take to open the stream."""
 
@@ -84,33 +81,6 @@ class Gateway:
             hurried,
             lambda: self.relay.streams > 0,
         )
-
-
-async def leave(
-    switchboard: Switchboard,
-    recovery: Recovery,
-    finisher: Finisher,
-    aftermath: Aftermath,
-    seconds: float,
-    hurried: asyncio.Event,
-    carries: Callable[[], bool],
-) -> bool:
-    """Have these parts of a process come to their end (`Gateway.leave`)."""
-    await switchboard.drain(seconds, hurried, carries)
-    await recovery.part()
-    if not await finisher.wait_paid(HURRIED_SECONDS):
-        await _unless(hurried, finisher.wait_paid(SETTLE_SECONDS - HURRIED_SECONDS))
-    await aftermath.wait_done(AFTERMATH_SECONDS)
-    return bool(switchboard.unsettled or finisher.owed)
-
-
-async def _unless(hurried: asyncio.Event, work: Coroutine[None, None, bool]) -> None:
-    """Do the work for as long as nobody hurries."""
-    async with asyncio.TaskGroup() as tasks:
-        both = [tasks.create_task(work), tasks.create_task(hurried.wait())]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        for task in both:
-            task.cancel()
 
 
 @asynccontextmanager

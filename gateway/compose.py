@@ -16,11 +16,11 @@ from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.house import CallOptions, HangsUp, House
 from gateway.bridge.identity import Callers, Identity
+from gateway.bridge.left_overs import LeftOvers
 from gateway.bridge.opinion import GuardedTurnModel
 from gateway.bridge.phrases import Phrases, load_phrases
 from gateway.bridge.pulse import Pulse
 from gateway.bridge.reconcile import OurUser
-from gateway.bridge.recovery import LeftOvers
 from gateway.bridge.routes import DEFAULT, Announcements, Route, Routes
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
 from gateway.call.patience import PatiencePolicy

@@ -1,4 +1,4 @@
-"""What is left of calls whose process died, and of creates that were refused: found and finished."""
+"""What is left of calls whose process died: found, waited for, and finished."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
-from gateway.amigo.client import AmigoClient
 from gateway.bridge.aftermath import Aftermath
-from gateway.bridge.finisher import SEARCHES, Debt, Finisher, created_since
+from gateway.bridge.finisher import SEARCHES, Debt, Finisher
 from gateway.bridge.house import Account, Probe
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
 from gateway.bridge.waiting import Outcome, Seat, WaitingRoom
-from gateway.call.record import CallRecord
 from gateway.clock import Clock, iso, wall_time
-from gateway.errors import AmigoError, Fenced, Forgotten, StoreError
-from gateway.ids import CallSid, ConversationId, UserId
+from gateway.errors import Fenced, Forgotten, StoreError
+from gateway.ids import CallSid, UserId
 from gateway.log import fact
 from gateway.metrics import Metrics
 from gateway.store import HEARTBEAT_TTL, CallStore, StoredCall, proven_dead
 
 _log = logging.getLogger(__name__)
 
-BUSY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
-"""Before a left-over is tried to be finished again that the API says is busy."""
 BEAT_SECONDS: Final = 4.0
 """Between heartbeats of this replica; a third of the time after which it counts as dead."""
 
@@ -324,64 +319,6 @@ class Recovery:
                 await asyncio.sleep(1.0)
             else:
                 return
-
-
-class LeftOvers:
-    """Frees a user whose unfinished conversation stands in the way of a new one."""
-
-    def __init__(
-        self, client: AmigoClient, store: CallStore, clock: Clock, *, finish_foreign: bool
-    ) -> None:
-        self._client = client
-        self._store = store
-        self._clock = clock
-        self._finish_foreign = finish_foreign
-
-    async def free(self, record: CallRecord, since: float | None) -> tuple[bool, bool]:
-        """Finish left-over conversations that are ours; (one was finished, one is not ours to touch).
-
-        Ours are those the store knows and no living call holds, and with `since` (a wall time) those
-        made by this very call's cut-off create.
-        """
-        user = UserId(record.user_id)
-        freed = held = False
-        try:
-            found = await self._client.conversations(
-                user, service_id=record.service_id, is_finished=False
-            )
-            for conversation in found:
-                made_by_us = since is not None and created_since(conversation, since)
-                if made_by_us or await self._ours(conversation.id):
-                    await self._finish(user, conversation.id)
-                    freed = True
-                else:
-                    held = True
-        except AmigoError as error:
-            fact(_log, "left-over.failed", level=logging.WARNING, status=error.status)
-            # a conversation that cannot be finished now is still in the way
-            return freed, True
-        return freed and not held, held
-
-    async def _finish(self, user: UserId, conversation: ConversationId) -> None:
-        """Finish it, also where a dead process's interaction with it takes its time to end."""
-        for pause in (*BUSY_PAUSES, None):
-            try:
-                await self._client.finish(user, conversation)
-            except AmigoError as error:
-                if error.status != HTTPStatus.CONFLICT or pause is None:
-                    raise
-                await asyncio.sleep(pause)
-            else:
-                return
-
-    async def _ours(self, conversation: ConversationId) -> bool:
-        try:
-            if await self._store.live_holder(conversation, self._clock.wall()) is not None:
-                return False
-            known = await self._store.find_conversation(conversation)
-        except StoreError:
-            return False
-        return known is not None or self._finish_foreign
 
 
 def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) -> Debt:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from audio.endpoint import EndpointOptions
 from gateway.amigo.client import AmigoClient
-from gateway.app import TOKEN_SECONDS, _Background, _switchboard, leave
+from gateway.app import TOKEN_SECONDS, _Background, _switchboard
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.phrases import Phrases
@@ -28,6 +28,7 @@ from gateway.call.commands import Phrase
 from gateway.carriers.twilio import markup
 from gateway.carriers.twilio.wire import TwilioWire
 from gateway.compose import Services, amigo_options, make_routes
+from gateway.leaving import leave
 from gateway.metrics import Metrics
 from gateway.web import Doors, make_web
 from tests.simulation import doors, sound
