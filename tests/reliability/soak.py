@@ -39,9 +39,13 @@ LOOK_EVERY = 5.0
 MORE_TASKS = 8
 """An idle process may have so many more than when it was new: connections it keeps open."""
 MORE_MEMORY = 0.10
-"""The lasting replica may hold so much more, in the last third of a soak, than in the middle one ..."""
+"""The lasting replica may hold so much more, in the last third of the looks at it, than in the middle one ..."""
 MEGABYTES = 8.0
 """... or so much, where that is more."""
+LOOKS = 30
+"""So few looks say nothing of growth: a minute is mostly warming up, and the replica stands still for parts of it."""
+LONG = 300.0
+"""Seconds after which there must be enough looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +75,32 @@ class Report:
         if not holds:
             self.failures.append(what)
 
-    def memory(self) -> tuple[float, float]:
-        """Megabytes of the lasting replica in the middle and in the last third of the soak."""
-        third = self.seconds / 3
-        parts = [
-            [look.megabytes for look in self.looks if third * at <= look.at < third * (at + 1)]
-            for at in (1, 2)
-        ]
-        return tuple(median(part) if part else 0.0 for part in parts)  # type: ignore[return-value]
+    def memory(self) -> tuple[float, float] | None:
+        """Megabytes of the lasting replica in the middle and in the last third of the looks; None: too few."""
+        if len(self.looks) < LOOKS:
+            return None
+        held = [look.megabytes for look in self.looks]
+        third = len(held) // 3
+        return median(held[third:-third]), median(held[-third:])
+
+    def check_memory(self) -> None:
+        memory = self.memory()
+        if memory is None:
+            self.check(self.seconds < LONG, f"only {len(self.looks)} looks in {self.seconds:.0f} s")
+            return
+        middle, last = memory
+        allowed = middle + max(MEGABYTES, MORE_MEMORY * middle)
+        self.check(last <= allowed, f"memory grew from {middle:.1f} to {last:.1f} MB")
+
+    def _memory_told(self) -> str:
+        memory = self.memory()
+        if memory is None:
+            return f"not judged by {len(self.looks)} looks"
+        return f"{memory[0]:.1f} MB in the middle third, {memory[1]:.1f} MB in the last"
 
     def lines(self) -> list[str]:
         """For the reader: Markdown."""
         told, ledger = self.told, self.ledger
-        middle, last = self.memory()
         calls = [look.calls for look in self.looks]
         rows = {
             "minutes": f"{self.seconds / 60:.0f}",
@@ -98,7 +115,7 @@ class Report:
             "finished twice / still open": f"{len(ledger.twice)} / {len(ledger.open)}",
             "finish asked again or in vain, by status": _counted(ledger.refused) or "0",
             "all settled after the last call": f"{self.settled:.1f} s",
-            "memory of the lasting replica": f"{middle:.1f} MB in the middle third, {last:.1f} MB in the last",
+            "memory of the lasting replica": self._memory_told(),
         }
         return ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())]
 
@@ -212,9 +229,7 @@ async def _settle(report: Report, chaos: Chaos, idle: float) -> None:
             continue
         what = f"replica {replica.number}: {tasks:.0f} tasks at rest, {idle:.0f} when it was new"
         report.check(tasks <= idle + MORE_TASKS, what)
-    middle, last = report.memory()
-    allowed = middle + max(MEGABYTES, MORE_MEMORY * middle)
-    report.check(last <= allowed, f"memory grew from {middle:.1f} to {last:.1f} MB")
+    report.check_memory()
     for replica in (chaos.lasting, chaos.mortal):
         replica.process.signal(signal.SIGTERM)
         status = await replica.process.exit_status(60.0)
