@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 from typing import Final
 
 from gateway.bridge.aftermath import Aftermath
+from gateway.bridge.drain import HURRIED_SECONDS
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.recovery import Recovery
-from gateway.bridge.switchboard import HURRIED_SECONDS, Switchboard
+from gateway.bridge.switchboard import Switchboard
 
 SETTLE_SECONDS: Final = 20.0
 """After the last call: how long owed finishes are tried before the process gives them to the store."""

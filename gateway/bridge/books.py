@@ -24,8 +24,9 @@ _log = logging.getLogger(__name__)
 
 SAVE_PATIENCE: Final = 2.0
 """Seconds a new conversation's first line waits for the store; live calls go on without it."""
-
-
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 4.0
+"""Between two tries to write the end of a call: a process that drains waits long enough for another one or two."""
 FENCED_SECONDS: Final = 0.5
 """For the bridge to find out whose a call is that the store says is not ours."""
 
@@ -111,7 +112,7 @@ class Books:
     async def close(self) -> None:
         """The final record and the user's release; tried until the store takes them."""
         self._conversation_over()
-        pause = 0.5
+        pause = FIRST_PAUSE
         record = self._record
         while not self.disowned:
             try:
@@ -125,7 +126,7 @@ class Books:
             except StoreError:
                 fact(_log, "store.save-failed", level=logging.WARNING)
                 await asyncio.sleep(pause)
-                pause = min(30.0, pause * 2)
+                pause = min(LONGEST_PAUSE, pause * 2)
             else:
                 break
         if record.conversation_id is not None and not self.disowned:

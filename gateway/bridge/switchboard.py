@@ -1,18 +1,17 @@
-"""The calls of this process: answered once, found by CallSid or token, drained at shutdown."""
+"""What the carrier is to do with a call: its first question, its streams, and what follows them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from enum import Enum
 from types import TracebackType
 from typing import Final, Self
 
-from gateway.bridge import orders
+from gateway.bridge import admission, orders
+from gateway.bridge.admission import Admission
 from gateway.bridge.answers import (
     Answer,
     Connect,
@@ -22,57 +21,41 @@ from gateway.bridge.answers import (
     Refuse,
     SwitchboardOptions,
     Wait,
-    new_call,
-    new_record,
 )
 from gateway.bridge.bridge import Bridge
+from gateway.bridge.calls import Calls
+from gateway.bridge.drain import Drain
 from gateway.bridge.house import Probe
 from gateway.bridge.lately import Lately
 from gateway.bridge.neighbours import MAX_RECONNECTS, Neighbours, Unanswered
 from gateway.bridge.orders import Orders
 from gateway.bridge.pulse import Pulse
-from gateway.bridge.refusals import Refusals
-from gateway.bridge.routes import Announcements, Route, Routes
+from gateway.bridge.routes import Announcements, Routes
+from gateway.bridge.takeover import Takeovers
 from gateway.bridge.tickets import Ticket, Tickets, token_digest
 from gateway.bridge.waiting import WaitingRoom
 from gateway.call import events as ev
-from gateway.call.phases import Phase
-from gateway.call.record import CallRecord
 from gateway.clock import Clock
 from gateway.errors import StoreError
-from gateway.ids import CallSid, UserId
+from gateway.ids import CallSid
 from gateway.log import fact
 from gateway.metrics import Metrics
-from gateway.store import Admitted, CallStore, Known, NewCall, NoUserFree, Order, StoredCall
+from gateway.store import CallStore, Order, StoredCall
 
 _log = logging.getLogger(__name__)
 
-STORE_PATIENCE: Final = 0.040
-"""Seconds the carrier's question may wait for the store; it counts in what the caller hears ring."""
 STORE_GIVEN_UP: Final = 5.0
 """Seconds after which a note about a live call's token is no longer worth making."""
-HURRIED_SECONDS: Final = 3.0
-"""How long ended calls may take to settle where the end is hurried."""
-LOOK_SECONDS: Final = 1.0
-"""Between two looks at the lines."""
-LINE_SILENCE: Final = 5.0
-"""Seconds without any message after which a media socket is dead: sound comes 50 times a second."""
 MAX_APOLOGIES: Final = 1000
 """Ended calls remembered for the carrier's question what is next, or for one that comes late."""
-WAIT_STEP: Final = 3
-"""Seconds after which a caller who waits for a free user is looked after again."""
-WAIT_WORDS: Final = 18.0
-"""Seconds between two phrases to such a caller."""
 ASK_AGAIN_SECONDS: Final = 20.0
 """How long the carrier is told to ask again, while the store does not say whose the call is."""
 MAX_OFFERS: Final = 2
 """Times the carrier is offered a stream that it cannot open."""
-CLOSING_SECONDS: Final = 12.0
-"""After the drain time: for the closing phrase, the hang-up and the finish of every call."""
 
 
 class Switchboard:
-    """Owns every live call; an async context manager."""
+    """Answers for every call of this process; an async context manager."""
 
     def __init__(
         self,
@@ -99,35 +82,24 @@ class Switchboard:
         self._clock = clock
         self._metrics = metrics
         self._closing = AsyncExitStack()
-        self._tasks: asyncio.TaskGroup | None = None
-        self._calls: dict[str, Bridge] = {}
+        self._calls = Calls(clock, metrics, self._let_go)
+        self._takeovers = Takeovers(self._neighbours, self._calls)
         self._tickets = Tickets(make_document, clock, options.token_seconds)
-        self._held: dict[str, asyncio.Task[None]] = {}
+        self.admission = Admission(
+            options, store, clock, metrics, self._tickets, self._calls, pulse
+        )
+        self._drain = Drain(self._calls, self._takeovers, self.admission, clock)
         self._gone = Lately[None](MAX_APOLOGIES)
-        self._holding = Lately[tuple[Incoming, Route]](MAX_APOLOGIES)
-        """Callers who hold the line for a free user."""
         self._handed = Lately[str](MAX_APOLOGIES)
         """Whom the callers of transferred calls are to be connected with."""
         self._sorry = Lately[None](MAX_APOLOGIES)
         """Calls whose callers we could not speak to, in order."""
-        self._refusals = Refusals(store, clock, options.replica)
-        self._taking: dict[str, asyncio.Future[Bridge | None]] = {}
-        """Calls of other replicas, on their way here."""
         self._answering: dict[str, asyncio.Future[Answer]] = {}
-        self._admitting = 0
-        """Calls on their way into the store: they count before they are held."""
-        self.draining = False
-        self._carries: Callable[[], bool] = lambda: False
-        self._parting = False
-        """Draining is over: whoever is still here hears the closing phrase, nobody comes any more."""
 
     async def __aenter__(self) -> Self:
-        self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
-        self._own = [
-            self._tasks.create_task(self._watch_lines(), name="watch lines"),
-            self._tasks.create_task(self._orders.run(), name="orders"),
-            self._tasks.create_task(self._pulse.run(self._woken), name="pulse"),
-        ]
+        await self._closing.enter_async_context(self._calls)
+        self._calls.run(self._orders.run(), "orders")
+        self._calls.run(self._pulse.run(self._calls.check_owners), "pulse")
         return self
 
     async def __aexit__(
@@ -136,8 +108,6 @@ class Switchboard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for task in self._own:
-            task.cancel()
         await self._closing.aclose()
 
     # ------------------------------------------------------------ the carrier's question
@@ -145,16 +115,7 @@ class Switchboard:
     @property
     def active(self) -> int:
         """Calls whose caller is, or may come to be, on the line."""
-        return sum(1 for bridge in self._calls.values() if bridge.live)
-
-    @property
-    def full(self) -> bool:
-        return self.active + self._admitting >= self._options.max_calls
-
-    @property
-    def overloaded(self) -> bool:
-        """The event loop is so late that one more call could be heard by those who talk."""
-        return self._pulse.lag > self._options.max_lag
+        return self._calls.live
 
     async def answer(self, incoming: Incoming) -> Answer:
         """What the carrier should do with this call. The same CallSid never makes two of anything."""
@@ -183,21 +144,12 @@ class Switchboard:
         if incoming.call_sid in self._gone:
             return Refuse.ENDED
         route = self._routes.find(incoming.called)
-        why = self._why(route)
-        if why is not None or route is None or self._tasks is None:
+        obstacle = self.admission.obstacle(route)
+        if obstacle is not None or route is None:
             known = await self._known(incoming.call_sid)
-            return known or self._refused(incoming, route, why or "draining")
-        return await self._admit(incoming, route, self._tasks)
-
-    def _why(self, route: Route | None) -> str | None:
-        """Why no new call can be taken; None: it can."""
-        if route is None:
-            return "no-route"
-        if self.draining:
-            return "draining"
-        if self.full:
-            return "capacity"
-        return "overload" if self.overloaded else None
+            return known or self.admission.refuse(incoming, route, obstacle or "no-route")
+        taken = await self.admission.admit(incoming, route)
+        return await self._of_another(taken) if isinstance(taken, StoredCall) else taken
 
     async def _answer_again(self, bridge: Bridge) -> Answer:
         """The carrier asks again about a call that we hold."""
@@ -221,7 +173,7 @@ class Switchboard:
     async def _known(self, sid: CallSid) -> Answer | None:
         """A call the store knows although this process does not hold it."""
         try:
-            async with asyncio.timeout(STORE_PATIENCE):
+            async with asyncio.timeout(admission.STORE_PATIENCE):
                 call = await self._store.get(sid)
         except (StoreError, TimeoutError):
             return None
@@ -254,138 +206,19 @@ class Switchboard:
     async def take_up(self, call_sid: CallSid, of: str, asked_since: float | None = None) -> Answer:
         """The process `of` that had the call is gone, its caller is not: the call goes on here."""
         try:
-            bridge = await self._taken_up(call_sid, of)
+            bridge = await self._takeovers.take_up(call_sid, of)
         except Unanswered:
             return self.ask_again(asked_since)
         return Refuse.LOST if bridge is None else await self._answer_again(bridge)
 
-    async def _taken_up(self, call_sid: CallSid, of: str) -> Bridge | None:
-        """The call, going on here; whoever asks while it is being taken up gets the same one."""
-        under_way = self._taking.get(call_sid)
-        if under_way is not None:
-            return await asyncio.shield(under_way)
-        if call_sid in self._calls or self._tasks is None:
-            return self._calls.get(call_sid)
-        if self._parting:
-            raise Unanswered  # the next question may reach a replica that stays
-        taking = asyncio.get_running_loop().create_future()
-        self._taking[call_sid] = taking
-        try:
-            bridge = await self._take(call_sid, of, self._tasks)
-        except BaseException as error:
-            taking.set_exception(Unanswered() if isinstance(error, CancelledError) else error)
-            taking.exception()  # whoever asked second gets it too; nobody asking is no fault
-            raise
-        else:
-            taking.set_result(bridge)
-            return bridge
-        finally:
-            del self._taking[call_sid]
-
-    async def _take(self, call_sid: CallSid, of: str, tasks: asyncio.TaskGroup) -> Bridge | None:
-        bridge = await self._neighbours.take_up(call_sid, of)
-        if bridge is not None:
-            self._begin(bridge, None, tasks)
-            if self._parting:
-                bridge.feed(ev.EndRequested("drain"))
-        return bridge
-
-    async def _admit(self, incoming: Incoming, route: Route, tasks: asyncio.TaskGroup) -> Answer:
-        ticket = self._tickets.new()
-        record = new_record(incoming, route, self._options.replica, self._clock)
-        new = new_call(incoming, ticket, record, route, self._options, self._clock)
-        self._admitting += 1
-        try:
-            # a cancelled admit leaves nothing behind
-            async with asyncio.timeout(STORE_PATIENCE):
-                outcome = await self._store.admit(new)
-        except TimeoutError:
-            return self._refused(incoming, route, "store-late")
-        except StoreError:
-            return self._refused(incoming, route, "store")
-        finally:
-            self._admitting -= 1
-        match outcome:
-            case Known():
-                return await self._of_another(outcome.call)
-            case NoUserFree():
-                if not new.candidates:
-                    return self._refused(incoming, route, "withheld")
-                return self._wait(incoming, route) or self._refused(incoming, route, "no-user")
-            case Admitted():
-                self._holding.pop(incoming.call_sid)
-                bridge = self._bridge(record, new, route, outcome.user_id)
-                self._begin(bridge, ticket, tasks)
-                return Connect(ticket.document)
-
-    def _wait(self, incoming: Incoming, route: Route) -> Wait | None:
-        """Let the caller hold the line for a user; None once the time for that is over."""
-        now = self._clock.wall()
-        # no more than the carrier's own word is kept of who waits: any replica can go on with it
-        since = now if incoming.waiting_since is None else min(incoming.waiting_since, now)
-        waited = now - since
-        left = route.wait_seconds - waited
-        if left < 1:
-            return None
-        step = min(WAIT_STEP, int(left))
-        again = waited >= WAIT_WORDS and waited % WAIT_WORDS < step
-        speak = again or incoming.waiting_since is None
-        # only to write down those who give up: whoever asks next need not find it here
-        self._holding.keep(incoming.call_sid, (replace(incoming, waiting_since=since), route))
-        return Wait(since, step, speak)
-
-    def _bridge(self, record: CallRecord, new: NewCall, route: Route, leased: UserId) -> Bridge:
-        announced = replace(new, candidates=(leased,))
-        return Bridge(record, announced, route.agent(record, leased), route.house)
-
-    def _begin(self, bridge: Bridge, ticket: Ticket | None, tasks: asyncio.TaskGroup) -> None:
+    def _let_go(self, bridge: Bridge) -> None:
+        """A call is settled, or another's; the carrier's next question about it may still come."""
         record = bridge.record
-        self._calls[record.call_sid] = bridge
-        if ticket is not None:
-            self._tickets.keep(record.call_sid, ticket)
-        task = tasks.create_task(self._hold(bridge), name=f"call {record.call_sid}")
-        self._held[record.call_sid] = task
-
-    async def _hold(self, bridge: Bridge) -> None:
-        """One call to its end; what breaks in it stays in it."""
-        metrics, record = self._metrics, bridge.record
-        metrics.calls_active.inc()
-        try:
-            await bridge.run()
-        except Exception:  # noqa: BLE001 - the door of a call: logged and counted
-            _log.exception("call.failed")
-            record.end_reason = record.end_reason or "api-error"
-        finally:
-            metrics.calls_active.dec()
-            if not bridge.disowned:
-                metrics.calls_total.labels(
-                    direction=record.direction, end_reason=record.end_reason or "api-error"
-                ).inc()
-            if self._calls.get(record.call_sid) is bridge:
-                del self._calls[record.call_sid]
-            # for the carrier's next question, which may come after the call is settled
-            if bridge.sorry or bridge.unheard:
-                self._sorry.keep(record.call_sid, None)
-            elif record.transfer_to is not None and record.end_reason == "transfer":
-                self._handed.keep(record.call_sid, record.transfer_to)
-            self._held.pop(record.call_sid, None)
-            self._tickets.drop(record.call_sid)
-
-    def _refused(self, incoming: Incoming, route: Route | None, why: str) -> Answer:
-        overflow = None if route is None else route.overflow
-        if overflow is not None and overflow.lower() == incoming.called.lower():
-            overflow = None  # a number that only `default` answers: the circle ends here
-        fact(_log, "call.refused", why=why, call_sid=incoming.call_sid, overflow=overflow)
-        self._metrics.calls_total.labels(
-            direction=incoming.direction, end_reason="overflow" if overflow else "rejected"
-        ).inc()
-        self._holding.pop(incoming.call_sid)
-        self._refusals.keep(self._tasks, incoming, route, why, overflow)
-        if route is None:
-            return Refuse.UNROUTED
-        if overflow:
-            return HandOver(overflow)
-        return Refuse.BUSY if incoming.waiting_since is None else Refuse.WAITED
+        if bridge.sorry or bridge.unheard:
+            self._sorry.keep(record.call_sid, None)
+        elif record.transfer_to is not None and record.end_reason == "transfer":
+            self._handed.keep(record.call_sid, record.transfer_to)
+        self._tickets.drop(record.call_sid)
 
     # ------------------------------------------------------------ the carrier's stream
 
@@ -427,7 +260,7 @@ class Switchboard:
                     return None
                 bridge = self._calls.get(call.call_sid)
                 if bridge is None:
-                    bridge = await self._taken_up(call.call_sid, dead or call.replica)
+                    bridge = await self._takeovers.take_up(call.call_sid, dead or call.replica)
             except Unanswered:
                 return None
             return bridge if bridge is not None and bridge.live else None
@@ -444,11 +277,12 @@ class Switchboard:
 
     async def _soon(self, work: Coroutine[None, None, None], name: str) -> None:
         """Have the store told about a live call; a late store does not make its caller wait."""
-        if self._tasks is None:
+        tasks = self._calls.tasks
+        if tasks is None:
             work.close()
             return
-        task = self._tasks.create_task(_reported(work, name), name=name)
-        await asyncio.wait({task}, timeout=STORE_PATIENCE)
+        task = tasks.create_task(_reported(work, name), name=name)
+        await asyncio.wait({task}, timeout=admission.STORE_PATIENCE)
 
     def announcements(self, called: str) -> Announcements:
         """What the carrier is to say to callers of this number."""
@@ -460,7 +294,7 @@ class Switchboard:
 
     def holds(self, call_sid: str) -> bool:
         """Whether the call is this process's: live, settling, or on its way in."""
-        return any(call_sid in some for some in (self._calls, self._answering, self._taking))
+        return any(call_sid in some for some in (self._calls, self._answering, self._takeovers))
 
     async def after_stream(
         self, call_sid: CallSid, *, gone: bool, asked_since: float | None = None
@@ -537,13 +371,10 @@ class Switchboard:
             return True
         if self._waiting.gone(call_sid):
             return True
-        holding = self._holding.pop(call_sid)
-        if holding is not None:
-            fact(_log, "call.gave-up", call_sid=call_sid)
-            self._refusals.keep(self._tasks, *holding, "gave-up", None)
+        gave_up = self.admission.gave_up(call_sid)
         # one that was turned away must not be let in by a question that is late
         self._gone.keep(call_sid, None)
-        return holding is not None
+        return gave_up
 
     async def ask(self, call_sid: CallSid, kind: str, **body: object) -> Asked:
         """An operator wants something of a live call, wherever it is."""
@@ -589,30 +420,7 @@ class Switchboard:
         bridge = self._calls.get(call_sid)
         return None if bridge is None else bridge.as_json()
 
-    # ------------------------------------------------------------ watching and closing
-
-    async def _watch_lines(self) -> None:
-        """A line that says nothing at all is a line that is gone.
-
-        While this process stood still it heard nobody; what came meanwhile waits in the sockets.
-        """
-        due = self._clock.now() + LOOK_SECONDS
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            now = self._clock.now()
-            late, due = max(0.0, now - due), now + LOOK_SECONDS
-            for bridge in list(self._calls.values()):
-                bridge.last_heard = min(now, bridge.last_heard + late)
-                if bridge.line_silent(now, LINE_SILENCE):
-                    fact(
-                        _log, "line.silent", level=logging.WARNING, call_sid=bridge.record.call_sid
-                    )
-                    bridge.line_broke()
-
-    def _woken(self) -> None:
-        """This process stood still: whose our calls are is asked before anything is decided."""
-        for bridge in list(self._calls.values()):
-            bridge.check_owner()
+    # ------------------------------------------------------------ the end
 
     async def drain(
         self,
@@ -626,37 +434,7 @@ class Switchboard:
         `carries` tells whether streams of other replicas' calls pass through this process, which live
         as long as those calls may.
         """
-        self.draining = True
-        self._carries = carries
-        await self._wait_while(lambda: self._busy, seconds, hurry)
-        self._parting = True
-        for bridge in list(self._calls.values()):
-            bridge.feed(ev.EndRequested("drain"))
-        await self._wait_while(lambda: self._talking, CLOSING_SECONDS)
-        for bridge in list(self._calls.values()):
-            if bridge.live:
-                bridge.feed(ev.CallerGone("drain"))
-        await self._wait_while(lambda: self._busy, HURRIED_SECONDS)
-        await self._wait_while(lambda: self._busy, CLOSING_SECONDS - HURRIED_SECONDS, hurry)
-
-    async def _wait_while(
-        self, busy: Callable[[], bool], seconds: float, hurry: asyncio.Event | None = None
-    ) -> None:
-        clock = self._clock
-        until = clock.now() + seconds
-        while busy() and clock.now() < until and not (hurry and hurry.is_set()):  # noqa: ASYNC110
-            await asyncio.sleep(min(0.1, max(0.0, until - clock.now())))
-
-    @property
-    def _busy(self) -> bool:
-        """A call is held, or about to be, or its stream passes through."""
-        return bool(self._calls or self._taking) or self._admitting > 0 or self._carries()
-
-    @property
-    def _talking(self) -> bool:
-        """A caller is on a line, or may still come to be."""
-        live = any(bridge.live for bridge in self._calls.values())
-        return live or bool(self._taking) or self._admitting > 0 or self._carries()
+        await self._drain.run(seconds, hurry, carries)
 
     @property
     def unsettled(self) -> int:
@@ -665,13 +443,7 @@ class Switchboard:
 
     def stop(self) -> None:
         """Give up what has not settled: the store knows what is owed."""
-        for bridge in list(self._calls.values()):
-            if bridge.session.phase is not Phase.ENDED:
-                fact(
-                    _log, "call.left-owing", level=logging.WARNING, call_sid=bridge.record.call_sid
-                )
-        for task in list(self._held.values()):
-            task.cancel()
+        self._calls.stop()
 
 
 class Asked(Enum):

@@ -66,10 +66,10 @@ def make_web(doors: Doors) -> web.Application:
 def _reasons(switchboard: Switchboard) -> Mapping[str, str]:
     """Why no new call can be taken."""
     reasons = {}
-    if switchboard.draining:
+    if switchboard.admission.closed:
         reasons["draining"] = "the gateway is being stopped"
-    if switchboard.full:
+    if switchboard.admission.full:
         reasons["at-capacity"] = "as many calls as GATEWAY_MAX_CALLS allows"
-    if switchboard.overloaded:
+    if switchboard.admission.overloaded:
         reasons["overloaded"] = "the event loop is late: one more call would be heard by others"
     return reasons

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.bridge import switchboard
+from gateway.bridge import admission
 
 
 @pytest.fixture(autouse=True)
 def unhurried_store(monkeypatch: pytest.MonkeyPatch) -> None:
     """The webhook's bound for the store, 40 ms, is for real; `test_door_store` sets it so again."""
-    monkeypatch.setattr(switchboard, "STORE_PATIENCE", 2.0)
+    monkeypatch.setattr(admission, "STORE_PATIENCE", 2.0)

@@ -220,12 +220,12 @@ async def test_while_the_event_loop_is_late_new_calls_hear_busy_and_live_ones_go
     env = pool("ann", "ben") | {"GATEWAY_MAX_LAG_MS": "100"}
     async with open_house(tmp_path, env=env) as house, house.on_the_line() as stream:
         await house.listening(stream.call_sid)
-        pulse = house.gateway.switchboard._pulse
+        pulse = house.gateway.switchboard.admission._pulse
         pulse._lags.extend([0.2] * 8)
 
         assert await house.readiness() == (503, ["overloaded"])
         assert (await house.carrier.voice(new_call_sid())).busy
         assert house.gateway.switchboard.active == 1
-        await eventually(lambda: not house.gateway.switchboard.overloaded, 20.0)
+        await eventually(lambda: not house.gateway.switchboard.admission.overloaded, 20.0)
         assert (await house.readiness())[0] == 200
         await stream.stop()

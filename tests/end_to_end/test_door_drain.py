@@ -33,7 +33,7 @@ async def takes_a_turn(house: House, stream: Stream) -> None:
 async def test_while_draining_live_calls_go_on_and_new_ones_hear_busy(tmp_path: Path) -> None:
     async with open_house(tmp_path, env=POOL) as house, house.on_the_line() as stream:
         draining = asyncio.create_task(house.gateway.switchboard.drain(30.0))
-        await eventually(lambda: house.gateway.switchboard.draining)
+        await eventually(lambda: house.gateway.switchboard.admission.closed)
 
         assert await house.readiness() == (503, ["draining"])
         assert (await house.carrier.voice(new_call_sid())).busy
@@ -48,7 +48,7 @@ async def test_a_live_call_is_asked_about_again_while_draining(tmp_path: Path) -
     async with open_house(tmp_path) as house:
         sid, url = await house.answered()
         draining = asyncio.create_task(house.gateway.switchboard.drain(30.0))
-        await eventually(lambda: house.gateway.switchboard.draining)
+        await eventually(lambda: house.gateway.switchboard.admission.closed)
 
         assert (await house.carrier.voice(sid)).stream_url == url
         async with house.socket(url, sid) as stream:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.bridge.switchboard import LINE_SILENCE
+from gateway.bridge.calls import LINE_SILENCE
 from tests.end_to_end.door_carrier import eventually, new_call_sid
 from tests.end_to_end.door_kit import Grounds, House, open_grounds
 from tests.end_to_end.door_stream import GOODBYE, Stream
@@ -101,7 +101,7 @@ async def test_a_replica_that_drains_carries_a_call_of_another_to_its_end(
             await stream.start()
             await here.listening(sid)
             draining = asyncio.create_task(there.gateway.leave(30.0, asyncio.Event()))
-            await eventually(lambda: there.gateway.switchboard.draining)
+            await eventually(lambda: there.gateway.switchboard.admission.closed)
             await takes_a_turn(here, stream)
             assert not draining.done()
             await stream.stop()

@@ -86,7 +86,7 @@ async def test_a_full_and_a_closing_gateway_say_so(tmp_path: Path) -> None:
         first, _ = await house.answered()
         full, closing = new_call_sid(), new_call_sid()
         await house.carrier.voice(full)
-        house.gateway.switchboard.draining = True
+        house.gateway.switchboard.admission.closed = True
         await house.carrier.voice(closing)
         reasons = [(await kept(house, sid))["events"][0]["why"] for sid in (full, closing)]
 

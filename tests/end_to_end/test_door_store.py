@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 import gateway.app
-from gateway.bridge import refusals, switchboard
+from gateway.bridge import admission, refusals
 from gateway.errors import StoreError
 from gateway.store import CallStore, open_store
 from tests.end_to_end.door_carrier import eventually, new_call_sid
 from tests.end_to_end.door_kit import House, open_house
 from tests.end_to_end.door_order import store_rows
 
-STORE_PATIENCE = switchboard.STORE_PATIENCE
+STORE_PATIENCE = admission.STORE_PATIENCE
 REFUSED = "SELECT call_sid FROM calls WHERE end_reason = 'rejected'"
 
 
@@ -61,7 +61,7 @@ class FaultyStore:
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Call it to set the bound as it is in the field."""
-    return lambda: monkeypatch.setattr(switchboard, "STORE_PATIENCE", STORE_PATIENCE)
+    return lambda: monkeypatch.setattr(admission, "STORE_PATIENCE", STORE_PATIENCE)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_a_broken_store_makes_new_calls_hear_busy(
 ) -> None:
     async with open_house(tmp_path) as house:
         stores[0].failing = {method}
-        house.gateway.switchboard.draining = method == "get"
+        house.gateway.switchboard.admission.closed = method == "get"
 
         assert (await house.carrier.voice(new_call_sid())).busy
         assert await creates(house) == 0
@@ -244,7 +244,7 @@ async def test_a_locked_store_says_busy_at_once_and_what_was_refused_is_told_lat
         with locked(house.store_path):
             began = loop.time()
             assert (await house.carrier.voice(sid)).busy
-            assert loop.time() - began < 10 * switchboard.STORE_PATIENCE
+            assert loop.time() - began < 10 * admission.STORE_PATIENCE
 
         await eventually(lambda: store_rows(house.store_path, REFUSED) == [(sid,)])
         assert (await house.record(sid))["events"][0]["why"] == "store-late"

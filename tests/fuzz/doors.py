@@ -88,7 +88,7 @@ class Doors:
         )
         settings = load_settings(needs=Needs.SERVE, environ=environ, dotenv=None)
         gateway = await self._stack.enter_async_context(run_gateway(settings))
-        gateway.switchboard.draining = True
+        gateway.switchboard.admission.closed = True
         self._address = gateway.address
 
     def ask(

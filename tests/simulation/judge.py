@@ -380,7 +380,7 @@ class Judge:
         for replica in self._replicas().values():
             if replica.switchboard is None or not replica.process.running:
                 continue
-            for bridge in replica.switchboard._calls.values():
+            for bridge in replica.switchboard._calls:
                 kept = len(bridge.ears.utterances)
                 if kept > MOST_UTTERANCES:
                     self.world.violated("buffers", f"{bridge.record.call_sid}: {kept} utterances")

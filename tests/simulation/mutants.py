@@ -170,9 +170,9 @@ MUTANTS: Final = (
     _one(
         "drained-mute",
         "a drained call is cut without a word",
-        "gateway.bridge.switchboard",
-        'bridge.feed(ev.EndRequested("drain"))\n        await self._wait_while',
-        'bridge.feed(ev.CallerGone("drain"))\n        await self._wait_while',
+        "gateway.bridge.drain",
+        'self._calls.feed(ev.EndRequested("drain"))',
+        'self._calls.feed(ev.CallerGone("drain"))',
     ),
     _one(
         "retry-without-pause",
@@ -209,9 +209,9 @@ MUTANTS: Final = (
     _one(
         "store-error-through",
         "a store that fails at admission fails the webhook",
-        "gateway.bridge.switchboard",
-        'except StoreError:\n            return self._refused(incoming, route, "store")',
-        'except ZeroDivisionError:\n            return self._refused(incoming, route, "store")',
+        "gateway.bridge.admission",
+        'except StoreError:\n            return self.refuse(incoming, route, "store")',
+        'except ZeroDivisionError:\n            return self.refuse(incoming, route, "store")',
     ),
 )
 
