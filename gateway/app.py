@@ -6,18 +6,18 @@ import asyncio
 import logging
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from aiohttp import web
 
 from gateway.address import own_address, private_host, with_port
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
-from gateway.amigo.revisions import Revision, revision_named
+from gateway.background import Background
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.answers import SwitchboardOptions
 from gateway.bridge.finisher import Finisher
@@ -33,16 +33,16 @@ from gateway.carriers.twilio import markup
 from gateway.carriers.twilio.rest import TwilioRest
 from gateway.carriers.twilio.signature import SignatureCheck
 from gateway.carriers.twilio.wire import TwilioWire
+from gateway.cautions import warn_of_open_doors, warn_of_risks, warn_of_weak_secrets
 from gateway.clock import Clock, SystemClock
-from gateway.compose import Services, accounts, answering, make_routes, our_users
-from gateway.errors import BadSetting, ConfigError, StoreError
+from gateway.compose import Services, accounts, make_routes, our_users
+from gateway.errors import BadSetting, ConfigError
 from gateway.leaving import leave
 from gateway.log import fact
 from gateway.metrics import Metrics
+from gateway.revision import choose_revisions
 from gateway.settings import Settings
-from gateway.settings.model import SHORTEST_SECRET
-from gateway.settings.values import is_this_machine
-from gateway.store import CallStore, make_replica, open_store
+from gateway.store import make_replica, open_store
 from gateway.web import Doors, make_web
 from gateway.web.listening import Port, open_port
 from gateway.web.relay import Relay, open_relay
@@ -50,9 +50,6 @@ from gateway.worker import Stopping, Worker, obeying_parent
 
 _log = logging.getLogger(__name__)
 
-REVISION_KEY: Final = "amigo-revision"
-DETECT_SECONDS: Final = 2.0
-"""How long the start waits for the API to say which revision it speaks; after that calls are taken."""
 LAST_CALLBACKS_SECONDS: Final = 1.0
 """After the last call, for the carrier to tell of its end: it says so to us, or to nobody."""
 TOKEN_SECONDS: Final = 60.0
@@ -97,14 +94,14 @@ async def run_gateway(
     Raises StoreError or ConfigError when it cannot start.
     """
     clock = clock or SystemClock()
-    _warn_of_weak_secrets(settings)
-    _warn_of_open_doors(settings)
+    warn_of_weak_secrets(settings)
+    warn_of_open_doors(settings)
     metrics = Metrics(None if worker is None else worker.shelf)
     replica = make_replica()
     waiting, pulse = WaitingRoom(), Pulse(clock, metrics.event_loop_lag_seconds.observe)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.gateway_store_url, clock))
-        await _warn_of_risks(store)
+        await warn_of_risks(store)
         clients = await _clients(settings, clock, metrics, stack)
         rest = await stack.enter_async_context(
             TwilioRest(
@@ -117,8 +114,8 @@ async def run_gateway(
             Finisher(clock, on_retry=metrics.finish_retries_total.inc)
         )
         aftermath = await stack.enter_async_context(Aftermath(store, clock))
-        tasks = await stack.enter_async_context(_Background())
-        await _choose_revisions(clients, store, tasks)
+        tasks = await stack.enter_async_context(Background())
+        await choose_revisions(clients, store, tasks)
         services = Services(
             clients=clients,
             clock=clock,
@@ -133,7 +130,7 @@ async def run_gateway(
         relay = await stack.enter_async_context(open_relay())
         routes = make_routes(settings, services)
         switchboard = await stack.enter_async_context(
-            _switchboard(settings, routes, services, replica, waiting, relay)
+            make_switchboard(settings, routes, services, replica, waiting, relay)
         )
         if settings.gateway_recordings_dir is not None:
             # tracks of live calls look like those of a crash: only the first worker may mend them
@@ -223,26 +220,6 @@ async def serve(
 # ---------------------------------------------------------------- parts
 
 
-class _Background:
-    """Tasks of the process's own, cancelled when it ends."""
-
-    def __init__(self) -> None:
-        self._group = asyncio.TaskGroup()
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> Self:
-        await self._group.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await self._group.__aexit__(None, None, None)
-
-    def start(self, work: object, name: str) -> None:
-        self._tasks.append(self._group.create_task(work, name=name))  # type: ignore[arg-type]
-
-
 async def _clients(
     settings: Settings, clock: Clock, metrics: Metrics, stack: AsyncExitStack
 ) -> dict[AmigoOptions, AmigoClient]:
@@ -254,7 +231,7 @@ async def _clients(
     }
 
 
-def _switchboard(
+def make_switchboard(
     settings: Settings,
     routes: Routes,
     services: Services,
@@ -287,53 +264,6 @@ def _switchboard(
     )
 
 
-async def _warn_of_risks(store: CallStore) -> None:
-    """A store that takes every change may still lose it: say so before the first call."""
-    for risk in await store.risks():
-        fact(
-            _log,
-            "store.at-risk",
-            level=logging.WARNING,
-            meaning=risk.what,
-            remedy=risk.remedy,
-        )
-
-
-def _warn_of_weak_secrets(settings: Settings) -> None:
-    """Digests of numbers are no secret when what keys them can be guessed."""
-    for name, own, _ in answering(settings):
-        if own.guessable_callers:
-            fact(
-                _log,
-                "setting.weak",
-                level=logging.WARNING,
-                setting="GATEWAY_IDENTITY_SECRET",
-                route=name or None,
-                meaning=f"shorter than {SHORTEST_SECRET} characters: numbers could be guessed from digests",
-            )
-
-
-def _warn_of_open_doors(settings: Settings) -> None:
-    """Doors that are open by the operator's will, or by an oversight."""
-    if settings.gateway_admin_token is None and settings.gateway_public_url.startswith("https:"):
-        meaning = "is not set: /v1 answers this machine only, and a proxy on it that hides itself is taken for it"
-        fact(
-            _log,
-            "setting.unset",
-            level=logging.WARNING,
-            setting="GATEWAY_ADMIN_TOKEN",
-            meaning=meaning,
-        )
-    bases = {
-        "AMIGO_BASE_URL": {own.amigo_base_url for _, own, _ in answering(settings)},
-        "TWILIO_API_BASE_URL": {settings.twilio_api_base_url},
-    }
-    for name, urls in bases.items():
-        if any(url.startswith("http:") and not is_this_machine(url) for url in urls):
-            meaning = "is plain http to another machine: keys and calls travel readable"
-            fact(_log, "setting.unsafe", level=logging.WARNING, setting=name, meaning=meaning)
-
-
 def _prepare_recordings(directory: Path, mending: bool) -> None:
     """Make sure that recordings can be written; `mending`: finish those a crash left behind."""
     try:
@@ -359,57 +289,6 @@ def _signatures(settings: Settings) -> SignatureCheck | None:
     return SignatureCheck(
         settings.twilio_auth_token, settings.gateway_public_url, settings.twilio_signature_keys
     )
-
-
-async def _choose_revisions(
-    clients: Mapping[AmigoOptions, AmigoClient], store: CallStore, tasks: _Background
-) -> None:
-    """Ask each API which revision it speaks, all at the same time."""
-    async with asyncio.TaskGroup() as asking:
-        for number, (options, client) in enumerate(clients.items()):
-            if options.revision == "auto":
-                key = REVISION_KEY if number == 0 else f"{REVISION_KEY} {options.base_url}"
-                asking.create_task(_choose_revision(client, key, store, tasks))
-
-
-async def _choose_revision(
-    client: AmigoClient, key: str, store: CallStore, tasks: _Background
-) -> None:
-    """Until the API says its revision, it is the one that worked last, else the oldest."""
-    remembered = await store.recall(key)
-    if remembered is not None:
-        assumed = revision_named(remembered)
-        if assumed is not None:
-            client.assume_revision(assumed)
-    client.on_revision = lambda revision: tasks.start(
-        _remember(store, key, revision.name), "remember revision"
-    )
-    asking = asyncio.ensure_future(client.detect_revision())
-    done, _ = await asyncio.wait({asking}, timeout=DETECT_SECONDS)
-    if not done:
-        tasks.start(_await(asking), "detect revision")
-    found = asking.result() if done else None
-    if found is not None:
-        await _remember(store, key, found.name)
-    elif remembered is None:
-        fact(
-            _log,
-            "amigo.revision-assumed",
-            level=logging.WARNING,
-            revision=client.revision.name,
-            hint="set AMIGO_API_REVISION to be sure",
-        )
-
-
-async def _await(future: asyncio.Future[Revision | None]) -> None:
-    await future
-
-
-async def _remember(store: CallStore, key: str, revision: str) -> None:
-    try:
-        await store.remember(key, revision)
-    except StoreError:
-        fact(_log, "store.revision-not-kept", level=logging.WARNING)
 
 
 def _observer(metrics: Metrics) -> Callable[[str, int | None, float], None]:

@@ -18,6 +18,14 @@ from gateway.bridge.ears import Ears
 from gateway.bridge.house import House
 from gateway.bridge.mouth import Line, Mouth
 from gateway.bridge.news import News
+from gateway.bridge.ownership import (
+    HEARD_LATELY,
+    OWNER_PATIENCE,
+    Ours,
+    Taken,
+    may_have_created,
+    whose,
+)
 from gateway.bridge.speech import Speech
 from gateway.bridge.tape import Tape
 from gateway.bridge.turn import Agent, Exchanges
@@ -35,10 +43,6 @@ from gateway.store import NewCall
 
 _log = logging.getLogger(__name__)
 
-OWNER_PATIENCE = 2.0
-"""Seconds the store may take to say whose call it is, after this process stood still."""
-HEARD_LATELY = 1.0
-"""A line that gave a sign of life so lately is alive: sound comes 50 times a second."""
 HELD_SECONDS = 0.1
 """Between two looks of a timer that is due while it is not known whose the call is."""
 HANG_UP_PATIENCE = 2.0
@@ -282,41 +286,22 @@ class Bridge:
             self._checking = False
             self._go_on()
 
-    async def _claimed_back(self, sid: CallSid, holder: str) -> bool:
-        mine = self.record.replica
-        claimed = await self._house.store.claim(sid, mine, self._clock.wall(), holder)
-        return claimed is not None and claimed.replica == mine
-
     async def _settle_whose(self) -> None:
-        """A line of ours that is alive settles it, where nobody has opened another stream for the caller."""
-        sid, mine = CallSid(self.record.call_sid), self.record.replica
-        call = await self._house.store.get(sid)
-        if call is None or call.replica == mine:
-            return
-        heard = self._line is not None and not self.line_silent(self._clock.now(), HEARD_LATELY)
-        same_stream = call.record.get("stream_sid") == self.record.stream_sid
-        conversation = self.record.conversation_id
-        # where another conversation was begun for the caller, this one is over
-        same_talk = call.conversation_id in (None, conversation)
-        if heard and same_stream and same_talk and await self._claimed_back(sid, call.replica):
-            fact(_log, "call.kept", call_sid=sid)
-            self._books.ask()
-            return
-        fact(_log, "call.taken-over", level=logging.WARNING, call_sid=sid, by=call.replica)
-        if conversation is not None and call.conversation_id != conversation:
-            self._stranded = ConversationId(conversation)
-        self._unnamed = conversation is None and self._may_have_created()
-        # before anything else that happened meanwhile
-        self._pending.appendleft(ev.TakenOver())
+        def hears() -> bool:
+            return self._line is not None and not self.line_silent(self._clock.now(), HEARD_LATELY)
 
-    def _may_have_created(self) -> bool:
-        """A create was asked for whose outcome nobody here knows, or is being asked for."""
-        exchange = self.session.exchange
-        for event in self._pending:
-            if isinstance(event, ev.TurnClosed) and event.turn == 0 and event.failure is not None:
-                refused = event.failure.kind is ev.FailureKind.REFUSED or not event.failure.asked
-                return exchange.maybe_created or not refused
-        return exchange.maybe_created or exchange.connected is not None
+        found = await whose(self.record, self._house.store, self._clock.wall, hears)
+        match found:
+            case Ours():
+                if found.claimed_back:
+                    self._books.ask()
+            case Taken():
+                self._stranded = found.stranded
+                self._unnamed = self.record.conversation_id is None and may_have_created(
+                    self.session.exchange, self._pending
+                )
+                # before anything else that happened meanwhile
+                self._pending.appendleft(ev.TakenOver())
 
     def now(self) -> float:
         return self._clock.now()

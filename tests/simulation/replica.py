@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from audio.endpoint import EndpointOptions
 from gateway.amigo.client import AmigoClient
-from gateway.app import TOKEN_SECONDS, _Background, _switchboard
+from gateway.app import TOKEN_SECONDS, make_switchboard
+from gateway.background import Background
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Finisher
 from gateway.bridge.phrases import Phrases
@@ -193,7 +194,7 @@ class Replica:
             aftermath = await stack.enter_async_context(
                 Aftermath(store, clock, random.Random(chance.random()))
             )
-            tasks = await stack.enter_async_context(_Background())
+            tasks = await stack.enter_async_context(Background())
             services = Services(
                 clients={options: client},
                 clock=clock,
@@ -207,7 +208,7 @@ class Replica:
             )
             routes = make_routes(settings, services)
             switchboard = await stack.enter_async_context(
-                _switchboard(settings, routes, services, self.name, waiting, relay)
+                make_switchboard(settings, routes, services, self.name, waiting, relay)
             )
             recovery = Recovery(
                 store,

@@ -1,0 +1,26 @@
+"""Tasks of the process's own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+
+class Background:
+    """Tasks of the process's own, cancelled when it ends."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+
+    def start(self, work: object, name: str) -> None:
+        self._tasks.append(self._group.create_task(work, name=name))  # type: ignore[arg-type]
