@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from audio.types import FRAME_SAMPLES
 from gateway.bridge.books import Books
@@ -72,7 +73,7 @@ class Bridge:
         self._clock = house.clock
         self._books = Books(record, announced, house, self._fenced)
         self._pending: deque[ev.Event] = deque()
-        self._performing = False
+        self._performing = self._begun = False
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
         self._tasks: asyncio.TaskGroup | None = None
@@ -87,6 +88,8 @@ class Bridge:
         """A conversation of ours that whoever took the call up knows nothing of."""
         self._unnamed = False
         """The call was taken up while we asked for a conversation: there may be one of ours."""
+        self.offers = 0
+        """Streams the carrier was offered again since the last one began: it may be unable to open any."""
         self.sorry = False
         """We cannot speak on this line (its sound, or our voice, failed): the carrier's own voice must."""
         options = house.options
@@ -135,12 +138,11 @@ class Bridge:
                 self._child(self._speak(), "mouth"),
                 self._child(self._books.run(), "saver"),
             ]
-            now = self._clock.now()
             if self._taken_up:
                 self._books.taken_up()
-                self._perform(self.session.resume(now))
-            else:
-                self._perform(self.session.begin(now))
+            self._step(self.session.resume if self._taken_up else self.session.begin)
+            self._begun = True
+            self._go_on()  # what happened before
             await self._ended.wait()
             self._disarm()
             await self._books.close()
@@ -187,6 +189,7 @@ class Bridge:
             # not waited for: a dead line may take its time, the caller is on the new one
             self._child(previous.close(1000), "close replaced line")
         self.last_heard = self._clock.now()
+        self.offers = 0
         self.ears.reopen()
         self.mouth.attach(line, wire)
         self._emit(ev.StreamOpened(stream_sid))
@@ -263,6 +266,7 @@ class Bridge:
         if self._tasks is None or self.session.disowned:
             return
         if self._failed:
+            self._books.disowned = True
             self._ended.set()
         elif not self._checking:
             self.check_owner()
@@ -345,15 +349,23 @@ class Bridge:
         self._pending.append(event)
         self._go_on()
 
+    @property
+    def _held(self) -> bool:
+        """Nothing is decided now: it has not begun, or it must be known first that the call is still ours."""
+        return not self._begun or self._checking or self._house.pulse.stalled
+
     def _go_on(self) -> None:
-        """Handle what has happened, unless that is under way, or must wait until the call is known to be ours."""
-        if self._performing or self._checking or self._house.pulse.stalled:
+        """Handle what has happened, unless that is under way, or must wait."""
+        if self._performing or self._held:
             return
+        while self._pending:
+            self._step(partial(self.session.handle, self._pending.popleft()))
+
+    def _step(self, decide: Callable[[float], list[cmd.Command]]) -> None:
+        """One decision of the core, and what follows from it; what happens meanwhile is handled after it."""
         self._performing = True
         try:
-            while self._pending:
-                now = self._clock.now()
-                self._perform(self.session.handle(self._pending.popleft(), now))
+            self._perform(decide(self._clock.now()))
         except Exception:  # noqa: BLE001 - the door of a call: a fault of the core ends it in order
             _log.exception("call.core-failed")
             self._abort()
@@ -379,17 +391,10 @@ class Bridge:
 
     def _wake(self) -> None:
         self._armed = None
-        if self._checking or self._house.pulse.stalled:
+        if self._held:
             self._timer = asyncio.get_running_loop().call_later(HELD_SECONDS, self._wake)
             return
-        self._performing = True
-        try:
-            self._perform(self.session.wake(self._clock.now()))
-        except Exception:  # noqa: BLE001 - as in _emit
-            _log.exception("call.core-failed")
-            self._abort()
-        finally:
-            self._performing = False
+        self._step(self.session.wake)
         self._go_on()
 
     def _perform(self, commands: list[cmd.Command]) -> None:

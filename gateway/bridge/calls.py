@@ -37,6 +37,8 @@ class Calls:
         self._own: list[asyncio.Task[None]] = []
         self._bridges: dict[str, Bridge] = {}
         self._held: set[asyncio.Task[None]] = set()
+        self.parting = False
+        """This process is about to end: whoever is still here, or comes yet, hears the closing phrase."""
 
     async def __aenter__(self) -> Self:
         self._tasks = await self._closing.enter_async_context(asyncio.TaskGroup())
@@ -97,6 +99,8 @@ class Calls:
         task = self._tasks.create_task(self._hold(bridge), name=f"call {sid}")
         self._held.add(task)
         task.add_done_callback(self._held.discard)
+        if self.parting:
+            bridge.feed(ev.EndRequested("drain"))
 
     async def _hold(self, bridge: Bridge) -> None:
         """One call to its end; what breaks in it stays in it."""
@@ -128,10 +132,11 @@ class Calls:
 
     # ------------------------------------------------------------ all of them
 
-    def feed(self, event: ev.Event) -> None:
-        """Tell every call."""
+    def part(self) -> None:
+        """End every call politely, and those that come yet."""
+        self.parting = True
         for bridge in self:
-            bridge.feed(event)
+            bridge.feed(ev.EndRequested("drain"))
 
     def check_owners(self) -> None:
         """This process stood still: whose our calls are is asked before anything is decided."""

@@ -46,8 +46,7 @@ class Drain:
 
         self._admission.closed = True
         await self._wait_while(busy, seconds, hurry)
-        self._takeovers.closed = True
-        self._calls.feed(ev.EndRequested("drain"))
+        self._calls.part()
         await self._wait_while(talking, CLOSING_SECONDS)
         for bridge in self._calls:
             if bridge.live:

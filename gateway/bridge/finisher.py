@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from gateway.amigo.backoff import Backoff
 from gateway.amigo.models import ConversationInfo, FinishResult
@@ -21,11 +21,15 @@ from gateway.log import fact
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 LONGEST_PAUSE: Final = 60.0
 SCHEDULE: Final = Backoff(longest_seconds=LONGEST_PAUSE, total_seconds=float("inf"))
 """A debt is never given up for lack of time: the store outlives this process."""
 REFUSALS: Final = 5
 """Tries on an answer that no waiting mends (403, 422, ...) before the debt is given up as refused."""
+GIVEN_UP: Final = "finish-failed"
+"""State of a conversation whose finish the API refused: only the next process, or `Reconciler`, tries again."""
 OURS_SECONDS: Final = 5.0
 """How long it stays known that a debt is ours; less than it takes others to think us dead."""
 SEARCHES: Final = (1.0, 5.0)
@@ -108,7 +112,7 @@ class Finisher:
         return len(self._open)
 
     def take_on(self, debt: Debt, settled: Callable[[str], None]) -> None:
-        """Pay this; `settled` is told the conversation state: finished, auto-finished, finish-failed, none."""
+        """Have this paid; `settled` is told the conversation state, unless it became another's to pay."""
         self.follow(self._pay(debt, settled), debt.call_sid)
 
     def follow(self, work: Coroutine[None, None, None], name: str) -> None:
@@ -135,15 +139,22 @@ class Finisher:
 
     async def _pay(self, debt: Debt, settled: Callable[[str], None]) -> None:
         try:
-            if debt.conversation_id is None:
-                state = await self._search(debt)
-            else:
-                state = await self._finish_open(debt, debt.conversation_id)
-                await self.finish_others(debt)
+            state = await self.pay(debt)
         except Fenced:
             fact(_log, "debt.fenced", level=logging.WARNING, call_sid=debt.call_sid)
         else:
             settled(state)
+
+    async def pay(self, debt: Debt) -> str:
+        """Pay this; the conversation state then: finished, auto-finished, finish-failed, none.
+
+        Raises Fenced where it is another process's to do by now.
+        """
+        if debt.conversation_id is None:
+            return await self._search(debt)
+        state = await self._finish_open(debt, debt.conversation_id)
+        await self.finish_others(debt)
+        return state
 
     async def _finish_open(self, debt: Debt, conversation: ConversationId) -> str:
         if debt.doubtful:
@@ -154,29 +165,54 @@ class Finisher:
 
     async def _finish(self, debt: Debt, conversation: ConversationId) -> str:
         """Try until the API has said that there is nothing left to finish."""
-        refusals, unanswered = 0, debt.tried
-        known_ours = self._clock.now()
-        for tries in count(1):
+        unanswered, known_ours = debt.tried, self._clock.now()
+
+        async def finish() -> FinishResult:
+            nonlocal known_ours
             if self._clock.now() - known_ours > OURS_SECONDS:
                 # a process that stood still: whoever took the call over pays, or has paid
                 if not await debt.ours():
                     raise Fenced(debt.call_sid)
                 known_ours = self._clock.now()
+            return await debt.payer.finish(debt.user_id, conversation)
+
+        def again(failure: AmigoError) -> None:
+            nonlocal unanswered
+            unanswered = unanswered or failure.status is None
+            self._on_retry()
+
+        result = await self._answered("finish", finish, again)
+        if result is None:
+            return GIVEN_UP
+        # after a try whose answer nobody has, "already finished" may well be our own doing
+        by_itself = result is FinishResult.ALREADY_FINISHED and not unanswered
+        return "auto-finished" if by_itself else "finished"
+
+    async def _answered(
+        self,
+        what: str,
+        ask: Callable[[], Awaitable[T]],
+        again: Callable[[AmigoError], None] = lambda _: None,
+    ) -> T | None:
+        """What the API answers, asked until it does; None: it refuses.
+
+        `again` is told of each failure after which it is asked once more. A debt outlives whatever
+        went wrong with one try; only that it is not ours any more (Fenced) ends it.
+        """
+        refusals = 0
+        for tries in count(1):
             try:
-                result = await debt.payer.finish(debt.user_id, conversation)
-            except Exception as error:  # noqa: BLE001 - a debt outlives whatever went wrong with one try
-                failure = _failure(error)
-                refusals += 0 if failure.retryable or failure.status is None else 1
-                unanswered = unanswered or failure.status is None
-                if refusals >= REFUSALS:
-                    break
-                await self._pause(tries, failure)
-                self._on_retry()
-            else:
-                # after a try whose answer nobody has, "already finished" may well be our own doing
-                by_itself = result is FinishResult.ALREADY_FINISHED and not unanswered
-                return "auto-finished" if by_itself else "finished"
-        return "finish-failed"
+                return await ask()
+            except Fenced:
+                raise
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                failure = _failure(what, error)
+            refusals += 0 if failure.retryable or failure.status is None else 1
+            if refusals >= REFUSALS:
+                break
+            await self._pause(tries, failure)
+            again(failure)
+        return None
 
     async def _pause(self, tries: int, error: AmigoError) -> None:
         jitter = self._chance.random()
@@ -190,7 +226,7 @@ class Finisher:
             await asyncio.sleep(pause)
             found = await self._unfinished(debt)
             if found is None:
-                return "finish-failed"
+                return GIVEN_UP
             for conversation in found:
                 state = await self._finish(debt, conversation.id)
             if state != "none":
@@ -229,30 +265,22 @@ class Finisher:
 
     async def _unfinished(self, debt: Debt) -> list[ConversationInfo] | None:
         """The user's unfinished conversations since the create; None: the API does not tell us."""
-        refusals = 0
-        for tries in count(1):
-            try:
-                found = await debt.payer.conversations(
-                    debt.user_id, service_id=debt.service_id, is_finished=False
-                )
-            except AmigoError as error:
-                refusals += 0 if error.retryable or error.status is None else 1
-                if refusals >= REFUSALS:
-                    fact(_log, "search.failed", level=logging.WARNING, status=error.status)
-                    break
-                await self._pause(tries, error)
-            else:
-                return [one for one in found if created_since(one, debt.since)]
-        return None
+        found = await self._answered(
+            "search",
+            lambda: debt.payer.conversations(
+                debt.user_id, service_id=debt.service_id, is_finished=False
+            ),
+        )
+        return found and [one for one in found if created_since(one, debt.since)]
 
 
-def _failure(error: Exception) -> AmigoError:
-    """Log why a finish failed; a fault of our own counts like no answer: it may have gone through."""
+def _failure(what: str, error: Exception) -> AmigoError:
+    """Log why a try failed; a fault of our own counts like no answer: it may have gone through."""
     if isinstance(error, AmigoError):
-        fact(_log, "finish.failed", level=logging.WARNING, status=error.status)
+        fact(_log, f"{what}.failed", level=logging.WARNING, status=error.status)
         return error
-    fact(_log, "finish.broken", level=logging.ERROR, exc=error)
-    return AmigoError("finish", detail=type(error).__name__)
+    fact(_log, f"{what}.broken", level=logging.ERROR, exc=error)
+    return AmigoError(what, detail=type(error).__name__)
 
 
 async def _guarded(work: Coroutine[None, None, None]) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import ConversationInfo
-from gateway.bridge.finisher import CLOCK_SKEW, created_since
+from gateway.bridge.finisher import CLOCK_SKEW, GIVEN_UP, created_since
 from gateway.clock import Clock, wall_time
 from gateway.errors import AmigoError, StoreError
 from gateway.ids import ConversationId, UserId
@@ -26,10 +26,10 @@ _log = logging.getLogger(__name__)
 
 YOUNG_SECONDS: Final = 120.0
 """A conversation younger than this may be one whose name is still on its way to the store."""
-GIVEN_UP: Final = "finish-failed"
 LATEST_SECONDS: Final = 60.0
 """How long after the end of a call the API may still make what was asked of it during the call."""
-PAGE: Final = 100
+PAGE: Final = 20
+"""Calls looked at in one go: whole records, which take their time to read."""
 
 
 @dataclass(frozen=True, slots=True)

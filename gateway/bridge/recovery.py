@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Final
+from contextlib import suppress
+from typing import Final, TypeVar
 
 from gateway.bridge.aftermath import Aftermath
-from gateway.bridge.finisher import SEARCHES, Debt, Finisher
+from gateway.bridge.finisher import GIVEN_UP, SEARCHES, Debt, Finisher
 from gateway.bridge.house import Account, Probe
 from gateway.bridge.identity import is_caller
 from gateway.bridge.routes import Routes
@@ -23,16 +23,10 @@ from gateway.store import HEARTBEAT_TTL, CallStore, StoredCall, proven_dead
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 BEAT_SECONDS: Final = 4.0
 """Between heartbeats of this replica; a third of the time after which it counts as dead."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Over:
-    """Whose conversation a dead process left, and where."""
-
-    account: Account
-    user: UserId
 
 
 class Recovery:
@@ -174,10 +168,19 @@ class Recovery:
         self._strays = {call.call_sid for call in strays}
 
     async def _astray(self) -> list[StoredCall]:
+        """Calls that are ours in the store and nowhere else, and that are not given up."""
+        names = [
+            name
+            for name in await self._store.owned(self._replica)
+            if not self._holds(name) and name not in self._caring
+        ]
+        found = [await self._store.get(name) for name in names]
         return [
             call
-            for call in await self._store.owned(self._replica)
-            if not self._holds(call.call_sid) and call.call_sid not in self._caring
+            for call in found
+            if call is not None
+            and call.replica == self._replica
+            and not (call.ended and call.conversation_state == GIVEN_UP)
         ]
 
     def _begin(self, care: Coroutine[None, None, None], call_sid: CallSid) -> None:
@@ -186,30 +189,39 @@ class Recovery:
 
     async def _care(self, found: StoredCall, seat: Seat, account: Account) -> None:
         """Wait for the caller where one may be on the line; else the call is lost, its debt is not."""
-        lost = False
+        try:
+            lost = await self._lost(found, seat)
+            if lost is None:
+                fact(_log, "orphan.taken-up", call_sid=found.call_sid)
+            else:
+                await self._settle(*lost, account)
+        except Fenced:
+            # this process stood still, and another has paid
+            fact(_log, "debt.fenced", level=logging.WARNING, call_sid=found.call_sid)
+        finally:
+            self._caring.discard(found.call_sid)
+
+    async def _lost(self, found: StoredCall, seat: Seat) -> tuple[StoredCall, UserId | None] | None:
+        """The call and its user, once nobody comes back to it; None: somebody did."""
         try:
             call, user = await self._as_it_stands(found)
-            lost = call.ended and seat.outcome is not Outcome.TAKEN
-            if not lost:
-                outcome = await self._waiting.wait(seat, self._reconnect_seconds)
-                lost = outcome is not Outcome.TAKEN and await self._lose(call, outcome)
-            if not lost:
-                fact(_log, "orphan.taken-up", call_sid=call.call_sid)
-                return
+            if call.ended and seat.outcome is not Outcome.TAKEN:
+                return call, user
+            outcome = await self._waiting.wait(seat, self._reconnect_seconds)
+            if outcome is Outcome.TAKEN or not await self._lose(call, outcome):
+                return None
+            return call, user
         finally:
             self._waiting.close(found.call_sid)
-            if not lost:
-                self._caring.discard(found.call_sid)
-        self._settle(call, user, account)
 
     async def _as_it_stands(self, found: StoredCall) -> tuple[StoredCall, UserId | None]:
         """The call and its user now that nobody else can write: its owner may have, since it was found."""
-        while True:
-            try:
-                call = await self._store.get(found.call_sid) or found
-                return call, await self._user(call)
-            except StoreError:
-                await asyncio.sleep(1.0)
+
+        async def read() -> tuple[StoredCall, UserId | None]:
+            call = await self._store.get(found.call_sid) or found
+            return call, await self._user(call)
+
+        return await _when_there(read)
 
     async def _lose(self, call: StoredCall, outcome: Outcome) -> bool:
         """Write that the call is over, so that nobody takes it up any more; False: somebody has."""
@@ -223,19 +235,15 @@ class Recovery:
         events = record.get("events")
         lost = {"at": record["ended_at"], "type": "replica-lost", "caller_gone": gone}
         record["events"] = [*(events if isinstance(events, list) else ()), lost]
-        while True:
-            try:
-                await self._write(call, record, "finishing")
-            except Fenced:
-                return False
-            except Forgotten:
-                return True  # by a store that lost its memory: what is owed is owed all the same
-            except StoreError:
-                await asyncio.sleep(1.0)
-            else:
-                call.record.clear()
-                call.record.update(record)
-                return True
+        try:
+            await _when_there(lambda: self._write(call, record, "finishing"))
+        except Fenced:
+            return False
+        except Forgotten:
+            return True  # by a store that lost its memory: what is owed is owed all the same
+        call.record.clear()
+        call.record.update(record)
+        return True
 
     async def _write(self, call: StoredCall, record: dict[str, object], state: str) -> None:
         await self._store.save(
@@ -249,15 +257,15 @@ class Recovery:
             ended=True,
         )
 
-    def _settle(self, call: StoredCall, user: UserId | None, account: Account) -> None:
-        if user is None:  # none was made for the caller: nothing can have been begun
-            self._finisher.follow(self._close(call, "none", None), str(call.call_sid))
-            return
-        over = _Over(account, user)
-        self._finisher.take_on(
-            _debt(call, over, lambda: self._still_ours(call)),
-            lambda state: self._finisher.follow(self._close(call, state, over), str(call.call_sid)),
-        )
+    async def _settle(self, call: StoredCall, user: UserId | None, account: Account) -> None:
+        """Pay what the lost call owes and close it. Raises Fenced: another process has."""
+        state = "none"
+        if user is not None:  # else none was made for the caller: nothing can have been begun
+            debt = _debt(call, account, user, lambda: self._still_ours(call))
+            state = await self._finisher.pay(debt)
+        await self._close(call, state)
+        if call.conversation_id is not None and user is not None:
+            self._aftermath.take(account, call.call_sid, user, call.conversation_id)
 
     async def _still_ours(self, call: StoredCall) -> bool:
         try:
@@ -288,44 +296,42 @@ class Recovery:
                 meaning="calls of an organization that is not configured any more stay unfinished",
             )
 
-    async def _close(self, call: StoredCall, state: str, over: _Over | None) -> None:
+    async def _close(self, call: StoredCall, state: str) -> None:
         record = dict(call.record)
         lost = not call.ended
         record["conversation_state"] = state
         record["replica"] = self._replica
-        record["status"] = "failed" if lost or state == "finish-failed" else "completed"
-        try:
-            await self._close_for_good(call, record, state)
-        except Fenced:
-            return  # this process stood still, and another has paid
-        finally:
-            self._caring.discard(call.call_sid)
+        record["status"] = "failed" if lost or state == GIVEN_UP else "completed"
+
+        async def write() -> None:
+            await self._write(call, record, state)
+            await self._store.release_user(call.call_sid, self._replica)
+
+        with suppress(Forgotten):
+            await _when_there(write)
         if state in {"finished", "auto-finished"}:
             self._metrics.orphans_finished_total.inc()
         fact(_log, "orphan.closed", call_sid=call.call_sid, state=state)
-        if call.conversation_id is not None and over is not None:
-            self._aftermath.take(over.account, call.call_sid, over.user, call.conversation_id)
-
-    async def _close_for_good(
-        self, call: StoredCall, record: dict[str, object], state: str
-    ) -> None:
-        while True:
-            try:
-                await self._write(call, record, state)
-                await self._store.release_user(call.call_sid, self._replica)
-            except Forgotten:
-                return
-            except StoreError:
-                await asyncio.sleep(1.0)
-            else:
-                return
 
 
-def _debt(call: StoredCall, over: _Over, ours: Callable[[], Awaitable[bool]]) -> Debt:
+async def _when_there(ask: Callable[[], Awaitable[T]]) -> T:
+    """What the store says, as soon as it is there; what it refuses (Fenced, Forgotten) is raised."""
+    while True:
+        try:
+            return await ask()
+        except Forgotten:
+            raise
+        except StoreError:
+            await asyncio.sleep(1.0)
+
+
+def _debt(
+    call: StoredCall, account: Account, user: UserId, ours: Callable[[], Awaitable[bool]]
+) -> Debt:
     return Debt(
-        payer=over.account,
+        payer=account,
         call_sid=call.call_sid,
-        user_id=over.user,
+        user_id=user,
         service_id=call.service_id,
         conversation_id=call.conversation_id,
         since=wall_time(call.record.get("started_at")) or 0.0,

@@ -50,8 +50,8 @@ MAX_APOLOGIES: Final = 1000
 """Ended calls remembered for the carrier's question what is next, or for one that comes late."""
 ASK_AGAIN_SECONDS: Final = 20.0
 """How long the carrier is told to ask again, while the store does not say whose the call is."""
-MAX_OFFERS: Final = 2
-"""Times the carrier is offered a stream that it cannot open."""
+MAX_OFFERS: Final = 1
+"""Times the carrier is offered again a call's first stream, which it could not open."""
 
 
 class Switchboard:
@@ -146,10 +146,10 @@ class Switchboard:
         route = self._routes.find(incoming.called)
         obstacle = self.admission.obstacle(route)
         if obstacle is not None or route is None:
-            known = await self._known(incoming.call_sid)
+            known = await self._known(incoming)
             return known or self.admission.refuse(incoming, route, obstacle or "no-route")
         taken = await self.admission.admit(incoming, route)
-        return await self._of_another(taken) if isinstance(taken, StoredCall) else taken
+        return await self._of_another(taken, incoming) if isinstance(taken, StoredCall) else taken
 
     async def _answer_again(self, bridge: Bridge) -> Answer:
         """The carrier asks again about a call that we hold."""
@@ -170,25 +170,25 @@ class Switchboard:
         await self._soon(self._store_renewed(CallSid(sid), ticket), "renew token")
         return Connect(ticket.document)
 
-    async def _known(self, sid: CallSid) -> Answer | None:
+    async def _known(self, incoming: Incoming) -> Answer | None:
         """A call the store knows although this process does not hold it."""
         try:
             async with asyncio.timeout(admission.STORE_PATIENCE):
-                call = await self._store.get(sid)
+                call = await self._store.get(incoming.call_sid)
         except (StoreError, TimeoutError):
             return None
         if call is None or call.turned_away:
             return None
-        return await self._of_another(call)
+        return await self._of_another(call, incoming)
 
-    async def _of_another(self, call: StoredCall) -> Answer:
+    async def _of_another(self, call: StoredCall, incoming: Incoming) -> Answer:
         """The carrier asks again about a call that another replica took."""
         if call.ended:
             return Refuse.ENDED
         try:
             return await self._stream_of_another(call)
         except Unanswered:
-            return Refuse.LOST
+            return self.ask_again(incoming.waiting_since)
 
     async def _stream_of_another(self, call: StoredCall) -> Answer:
         if not await self._neighbours.lives(call):
@@ -254,6 +254,8 @@ class Switchboard:
         """
         bridge = self.ticket_holder(token)
         if bridge is None:
+            if self._tickets.void(token):
+                return None
             try:
                 call = await self._neighbours.spend(token)
                 if call is None:
@@ -339,13 +341,14 @@ class Switchboard:
     async def _after_ours(self, bridge: Bridge) -> Answer:
         record = bridge.record
         ticket = self._tickets.unused(record.call_sid)
-        if bridge.ringing and ticket is not None and ticket.offers < MAX_OFFERS:
+        if bridge.ringing and ticket is not None and bridge.offers < MAX_OFFERS:
             # nothing of it arrived here: the way was broken, or the replica it reached was
-            ticket.offers += 1
+            bridge.offers += 1
             bridge.feed(ev.TokenRenewed())
             return Connect(ticket.document)
         if bridge.stream_over():
-            if record.reconnects < MAX_RECONNECTS:
+            if record.reconnects + bridge.offers < MAX_RECONNECTS:
+                bridge.offers += 1
                 return await self._answer_again(bridge)
             fact(_log, "call.reconnected-too-often", call_sid=record.call_sid)
             bridge.over()

@@ -8,7 +8,6 @@ from asyncio import CancelledError
 from gateway.bridge.bridge import Bridge
 from gateway.bridge.calls import Calls
 from gateway.bridge.neighbours import Neighbours, Unanswered
-from gateway.call import events as ev
 from gateway.ids import CallSid
 
 
@@ -19,8 +18,6 @@ class Takeovers:
         self._neighbours = neighbours
         self._calls = calls
         self._under_way: dict[str, asyncio.Future[Bridge | None]] = {}
-        self.closed = False
-        """This process is about to end, and takes up no more."""
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -38,26 +35,20 @@ class Takeovers:
             return await asyncio.shield(under_way)
         if call_sid in self._calls or self._calls.tasks is None:
             return self._calls.get(call_sid)
-        if self.closed:
+        if self._calls.parting:
             raise Unanswered  # the next question may reach a replica that stays
         taking = asyncio.get_running_loop().create_future()
         self._under_way[call_sid] = taking
         try:
-            bridge = await self._take(call_sid, of)
+            bridge = await self._neighbours.take_up(call_sid, of)
         except BaseException as error:
             taking.set_exception(Unanswered() if isinstance(error, CancelledError) else error)
             taking.exception()  # whoever asked second gets it too; nobody asking is no fault
             raise
         else:
+            if bridge is not None:
+                self._calls.begin(bridge)
             taking.set_result(bridge)
             return bridge
         finally:
             del self._under_way[call_sid]
-
-    async def _take(self, call_sid: CallSid, of: str) -> Bridge | None:
-        bridge = await self._neighbours.take_up(call_sid, of)
-        if bridge is not None:
-            self._calls.begin(bridge)
-            if self.closed:
-                bridge.feed(ev.EndRequested("drain"))
-        return bridge

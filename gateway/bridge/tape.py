@@ -59,8 +59,8 @@ class Tape:
 
     @property
     def due(self) -> bool:
-        """Enough has gathered to be written."""
-        return len(self._caller) >= _FLUSH_BYTES
+        """Enough has gathered to be written, and nothing is being written."""
+        return len(self._caller) >= _FLUSH_BYTES and not self._lock.locked()
 
     async def flush(self, now: float, *, final: bool = False) -> None:
         """Write what is settled: all of the caller, the agent's sound that has been played."""

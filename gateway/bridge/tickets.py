@@ -19,8 +19,6 @@ class Ticket:
     expires: float
     """Monotonic."""
     used: bool = False
-    offers: int = 1
-    """How often the carrier was offered the stream it opens."""
 
 
 class Tickets:

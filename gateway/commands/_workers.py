@@ -210,19 +210,20 @@ class _Crew:
         try:
             while not self.stopping.asked.is_set():
                 hand = await self._start(place)
-                if await hand.wait_ready():
+                if hand is not None and await hand.wait_ready():
                     ready.set()
+                was_ready = hand is not None and hand.ready is not None
                 since = loop.time()
-                status = await self._ended(place, hand)
+                status = FAILED if hand is None else await self._ended(place, hand)
                 if self.stopping.asked.is_set():
                     # one that was not ready ended as it was asked to: by the signal
-                    self._statuses.append(max(status, 0) if hand.ready is None else status)
+                    self._statuses.append(status if was_ready or hand is None else max(status, 0))
                     return
-                if hand.ready is None and not self._complete:
+                if not was_ready and not self._complete:
                     self._statuses.append(status)
                     self.stopping.asked.set()
                     return
-                steady = hand.ready is not None and loop.time() - since >= STEADY_SECONDS
+                steady = was_ready and loop.time() - since >= STEADY_SECONDS
                 pause = 0.0 if steady else min(LONGEST_PAUSE, 2 * pause or FIRST_PAUSE)
                 if await self._stops_within(pause):
                     # what it owed nobody may have taken over yet
@@ -230,17 +231,23 @@ class _Crew:
         finally:
             ready.set()
 
-    async def _start(self, place: int) -> _Hand:
+    async def _start(self, place: int) -> _Hand | None:
+        """Start a worker; None: the system has no process for it (memory, descriptors, the program)."""
         site = self._site
         config = () if site.config is None else ("--config", str(site.config))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "gateway", "serve", "--worker", str(place)),
-            *("--host", site.host, "--port", str(site.port), *config),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=_environment(site.folder),
-            process_group=0,  # Ctrl-C reaches the parent alone, which passes it on
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "gateway", "serve", "--worker", str(place)),
+                *("--host", site.host, "--port", str(site.port), *config),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env=_environment(site.folder),
+                process_group=0,  # Ctrl-C reaches the parent alone, which passes it on
+            )
+        except OSError as error:
+            reason = error.strerror or str(error)
+            fact(_log, "worker.not-started", level=logging.ERROR, worker=place, reason=reason)
+            return None
         hand = self._hands[place] = _Hand(process)
         fact(_log, "worker.started", worker=place, pid=hand.pid)
         if self.stopping.asked.is_set():  # it was not there yet when the others were asked

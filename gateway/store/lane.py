@@ -92,7 +92,18 @@ class Lane:
             raise StoreError("the store is overloaded")
         future: asyncio.Future[T] = self._loop.create_future()
         self._post(_Job(work, future, undo))
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # done already, but whoever waited was cancelled before it could learn of it
+            done = future.done() and not future.cancelled() and future.exception() is None
+            if done and undo is not None:
+                self._undo(undo)
+            raise
+
+    def _undo(self, undo: Callable[[sqlite3.Connection], object]) -> None:
+        if self._open:
+            self._post(_Job(undo, None))
 
     def _post(self, job: _Job[Any]) -> None:
         self._waiting += 1
@@ -104,8 +115,8 @@ class Lane:
         self._waiting -= len(batch)
         for job in batch:
             if job.unwanted:
-                if job.undo is not None and job.error is None and self._open:
-                    self._post(_Job(job.undo, None))
+                if job.undo is not None and job.error is None:
+                    self._undo(job.undo)
             elif job.future is None:
                 pass  # nobody waits for an undo
             elif job.error is not None:

@@ -210,8 +210,8 @@ class CallStore(Protocol):
         """
         ...
 
-    async def owned(self, replica: str) -> list[StoredCall]:
-        """List unsettled calls, oldest first, that are this replica's.
+    async def owned(self, replica: str) -> list[CallSid]:
+        """List unsettled calls, oldest first, that are this replica's; names only: they are many.
 
         One it does not hold was lost on its way: a claim whose answer never came.
         """

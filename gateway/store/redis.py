@@ -18,7 +18,7 @@ from gateway.store.redis_rows import fields, maybe, pairs, scope, stored, text
 from gateway.store.replica import proven_dead
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 
     from gateway.clock import Clock
     from gateway.store.place import RedisPlace
@@ -124,6 +124,7 @@ class RedisStore:
             await asyncio.sleep(PATIENCE)
 
     async def turn_away(self, new: NewCall) -> None:
+        await self._undone(new.call_sid)
         await self._change("turn_away", new.call_sid, *fields(new, ended=True))
 
     async def renew_token(
@@ -196,10 +197,10 @@ class RedisStore:
         # Which processes of this machine are gone, only this machine can tell.
         names = [text(name) for name in await self._look("replicas")]
         gone = [name for name in names if proven_dead(name)]
-        return [stored(call) for call in await self._look("orphans", now, replica, *gone)]
+        return await _one_by_one(stored, await self._look("orphans", now, replica, *gone))
 
-    async def owned(self, replica: str) -> list[StoredCall]:
-        return [stored(call) for call in await self._look("owned", replica)]
+    async def owned(self, replica: str) -> list[CallSid]:
+        return [CallSid(text(name)) for name in await self._look("owned", replica)]
 
     async def adopt(
         self, call_sid: CallSid, from_replica: str, to_replica: str, now: float
@@ -263,7 +264,7 @@ class RedisStore:
         found = await self._look("page", position(cursor), limit + 1)
         records, numbers = found[::2], found[1::2]
         more = str(int(numbers[limit - 1])) if len(records) > limit else None
-        return [json.loads(record) for record in records[:limit]], more
+        return await _one_by_one(json.loads, records[:limit]), more
 
     # ------------------------------------------------------------ facts, and the server itself
 
@@ -334,6 +335,15 @@ async def _answer(asking: asyncio.Task[T]) -> T:
     except asyncio.CancelledError:
         asking.cancel()
         raise
+
+
+async def _one_by_one(read: Callable[[Any], T], found: Iterable[Any]) -> list[T]:
+    """Read records, which can be long and many; live calls have their turn between two of them."""
+    done = []
+    for one in found:
+        done.append(read(one))
+        await asyncio.sleep(0)
+    return done
 
 
 def _known(answer: bytes) -> bytes:

@@ -1,10 +1,25 @@
 -- Part of the script of `redis.lua`: replicas, who owns a call, and orders to owners.
 
+local function holders()
+  local found = {}
+  for _, call in ipairs(redis.call('ZRANGE', unsettled, 0, -1)) do
+    local replica = of(call, 'replica')
+    if replica then found[replica] = true end
+  end
+  return found
+end
+
+-- One that has a call is never forgotten: a clock that is days off makes the living look long dead,
+-- and its address is how others find out that it lives.
 function does.heartbeat(replica, now, address)
-  local forgotten = '(' .. (tonumber(now) - FORGET_REPLICA)
-  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', replicas, '-inf', forgotten)) do
-    redis.call('HDEL', addresses, gone)
-    redis.call('ZREM', replicas, gone)
+  local before = '(' .. (tonumber(now) - FORGET_REPLICA)
+  local silent_long = redis.call('ZRANGEBYSCORE', replicas, '-inf', before)
+  local needed = #silent_long > 0 and holders() or {}
+  for _, gone in ipairs(silent_long) do
+    if not needed[gone] then
+      redis.call('HDEL', addresses, gone)
+      redis.call('ZREM', replicas, gone)
+    end
   end
   beat(replica, now)
   if address ~= '' then redis.call('HSET', addresses, replica, address) end
@@ -37,7 +52,7 @@ end
 function reads.owned(mine)
   local found = {}
   for _, call in ipairs(redis.call('ZRANGE', unsettled, 0, -1)) do
-    if of(call, 'replica') == mine then found[#found + 1] = stored(call) end
+    if of(call, 'replica') == mine then found[#found + 1] = call end
   end
   return found
 end

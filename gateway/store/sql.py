@@ -76,6 +76,9 @@ UPDATE calls SET record = ?, status = ?, end_reason = ?, conversation_id = ?,
   conversation_state = ?, ended = ?
 WHERE call_sid = ? AND replica = ?
 """
+_OWNED: Final = f"""
+SELECT call_sid FROM calls WHERE NOT {_SETTLED} AND replica = ? ORDER BY number
+"""  # noqa: S608 - put together from constants of this file
 _RELEASE: Final = """
 UPDATE leases SET call_sid = NULL, used_at = max(used_at, :now)
 WHERE call_sid = :call_sid
@@ -243,8 +246,8 @@ def orphans(connection: sqlite3.Connection, now: float, replica: str) -> list[St
     return [call for call in found if call.replica in dead]
 
 
-def owned(connection: sqlite3.Connection, replica: str) -> list[StoredCall]:
-    return _every(connection, f"NOT {_SETTLED} AND replica = ? ORDER BY number", (replica,))
+def owned(connection: sqlite3.Connection, replica: str) -> list[CallSid]:
+    return [CallSid(row["call_sid"]) for row in connection.execute(_OWNED, (replica,))]
 
 
 def adopt(

@@ -53,9 +53,7 @@ class SqliteStore:
 
     async def admit(self, new: NewCall) -> Admitted | Known | NoUserFree:
         values = sql.admission(new)
-        if self._given_up.pop(new.call_sid, None):
-            # a carrier that asks again at once must not be told of a call that is about to vanish
-            await self.flush()
+        await self._undone(new.call_sid)
         try:
             return await self._write(
                 lambda connection: sql.admit(connection, values),
@@ -67,8 +65,14 @@ class SqliteStore:
                 del self._given_up[next(iter(self._given_up))]
             raise
 
+    async def _undone(self, call_sid: CallSid) -> None:
+        """A carrier that asks again at once must not be told of a call that is about to vanish."""
+        if self._given_up.pop(call_sid, None):
+            await self.flush()
+
     async def turn_away(self, new: NewCall) -> None:
         values = sql.admission(new)
+        await self._undone(new.call_sid)
         await self._write(lambda connection: sql.turn_away(connection, values))
 
     async def renew_token(
@@ -121,7 +125,7 @@ class SqliteStore:
     async def orphans(self, now: float, replica: str) -> list[StoredCall]:
         return await self._read(lambda c: sql.orphans(c, now, replica))
 
-    async def owned(self, replica: str) -> list[StoredCall]:
+    async def owned(self, replica: str) -> list[CallSid]:
         return await self._read(lambda c: sql.owned(c, replica))
 
     async def adopt(

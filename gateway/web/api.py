@@ -134,14 +134,20 @@ async def list_calls(request: web.Request) -> web.Response:
 
 async def show_call(request: web.Request) -> web.Response:
     """Show one record."""
+    record = await _record(request)
+    if record is None:
+        return problem(404, "no call has this CallSid")
+    return web.json_response(dict(record))
+
+
+async def _record(request: web.Request) -> Mapping[str, object] | None:
+    """The record of the call in the path; the store is not needed for one that is held here."""
     call_sid = request.match_info["call_sid"]
     live = request.app[LIVE_RECORDS](call_sid)
     if live is not None:
-        return web.json_response(dict(live))
+        return live
     call = await request.app[STORE].get(CallSid(call_sid))
-    if call is None:
-        return problem(404, "no call has this CallSid")
-    return web.json_response(call.record)
+    return None if call is None else call.record
 
 
 async def hang_up(request: web.Request) -> web.Response:
@@ -163,10 +169,10 @@ async def transfer(request: web.Request) -> web.Response:
             return problem(400, "the request is wrong", errors={unknown[0]: "is not known"})
     target = given.get("to") if isinstance(given, dict) else None
     if target is None:
-        call = await request.app[STORE].get(CallSid(request.match_info["call_sid"]))
-        if call is None:
+        record = await _record(request)
+        if record is None:
             return problem(404, "no call has this CallSid")
-        target = request.app[OPERATOR].transfer_target(call.record)
+        target = request.app[OPERATOR].transfer_target(record)
         if target is None:
             errors = {"to": "is missing, and the call's route names no transfer target"}
             return problem(400, "the request is wrong", errors=errors)

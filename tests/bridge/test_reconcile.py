@@ -142,12 +142,14 @@ async def test_a_young_one_may_still_get_its_name(store: CallStore, clock: JumpC
 async def test_the_calls_of_long_ago_are_not_looked_through(
     store: CallStore, clock: JumpClock
 ) -> None:
+    between = 3000.0 / PAGE
     for number in range(3 * PAGE):
-        await a_call(store, f"CA{number}", START + number * 30.0, START + number * 30.0 + 1, OTHER)
-    clock.time = START + 3 * PAGE * 30.0 + 1000.0
+        began = START + number * between
+        await a_call(store, f"CA{number}", began, began + 1.0, OTHER)
+    clock.time = START + 9000.0 + 1000.0
     pages = Pages(store)
     looker = reconciler(pages, clock)
-    api = Api(START + 3 * PAGE * 30.0)
+    api = Api(START + 9000.0)
     assert await looker.look(ours(api)) == 0
     assert pages.looks == 1
     assert await looker.look(ours(api)) == 0

@@ -7,8 +7,11 @@ import json
 import os
 import re
 import secrets
+import signal
+import sqlite3
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Self
 
@@ -70,6 +73,20 @@ class Served:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
+    async def stand_still(self, file: Path) -> None:
+        """Stop it, but not in the middle of a change of the store's file: nobody else could write there."""
+        while True:
+            self.signal(signal.SIGSTOP)
+            await eventually(self._stopped)
+            if not file.exists() or writable(file):
+                return
+            self.signal(signal.SIGCONT)
+            await asyncio.sleep(0.05)
+
+    def _stopped(self) -> bool:
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     async def kill(self) -> None:
         """The end that asks nobody."""
         self.process.kill()
@@ -78,3 +95,14 @@ class Served:
     async def end(self) -> None:
         if self.process.returncode is None:
             await self.kill()
+
+
+def writable(file: Path) -> bool:
+    """Whether nobody holds the database's lock."""
+    with closing(sqlite3.connect(file, timeout=0.0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True

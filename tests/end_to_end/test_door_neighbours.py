@@ -302,7 +302,7 @@ async def _stood_still(grounds: Grounds) -> None:
         async with here.on_the_line() as stream:
             sid = stream.call_sid
             await here.listening(sid)
-            process.signal(signal.SIGSTOP)
+            await process.stand_still(here.store_path)
             await stream.reset()
         answer = await there.carrier.connected(sid)
         assert answer.verbs == ["Connect", "Hangup"]
@@ -332,7 +332,7 @@ async def test_a_process_that_stood_still_keeps_a_line_that_was_there_all_the_ti
     async with open_grounds(tmp_path, env=POOL) as grounds, grounds.served() as (here, process):
         async with here.on_the_line() as stream:
             await here.listening(stream.call_sid)
-            process.signal(signal.SIGSTOP)
+            await process.stand_still(here.store_path)
             await asyncio.sleep(LINE_SILENCE + 1.5)
             process.signal(signal.SIGCONT)
             await eventually(lambda: process.logged("process.stood-still"), 15.0)

@@ -71,6 +71,8 @@ async def two_workers(tmp_path: Path, **env: str) -> AsyncIterator[Workers]:
         grounds.served() as (front, process),
     ):
         workers = Workers(grounds, process, front, NOBODY, NOBODY)
+        # the log, written by a thread, comes a moment after what it tells
+        await eventually(lambda: len(process.logged("gateway.ready")) == 2, 15.0, "both in the log")
         workers.one, workers.other = workers.house(0), workers.house(1)
         await eventually(lambda: beating(workers), 15.0, "the first heartbeats")
         yield workers

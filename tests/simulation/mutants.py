@@ -170,9 +170,9 @@ MUTANTS: Final = (
     _one(
         "drained-mute",
         "a drained call is cut without a word",
-        "gateway.bridge.drain",
-        'self._calls.feed(ev.EndRequested("drain"))',
-        'self._calls.feed(ev.CallerGone("drain"))',
+        "gateway.bridge.calls",
+        'for bridge in self:\n            bridge.feed(ev.EndRequested("drain"))',
+        'for bridge in self:\n            bridge.feed(ev.CallerGone("drain"))',
     ),
     _one(
         "retry-without-pause",

@@ -207,3 +207,25 @@ async def test_a_renewed_token_replaces_the_old_one_and_its_answer(
     assert await store.use_token("digest-of-CA1", clock.time) is None
     assert await store.use_token("new-digest", clock.time + 61) is not None
     assert (await stored(store, "CA1")).answer == "<Response>new</Response>"
+
+
+async def test_a_call_refused_for_a_late_store_leaves_its_record_and_no_lease(
+    store: CallStore,
+) -> None:
+    """Wherever in its work the admission is when it is given up."""
+    given_up = 0
+    for steps in range(20):
+        sid, user = f"CA{steps}", f"u{steps}"
+        asking = asyncio.create_task(store.admit(new_call(sid, (user,))))
+        for _ in range(steps):
+            await asyncio.sleep(0.0003)
+        asking.cancel()
+        await asyncio.wait([asking])
+        if not asking.cancelled():
+            continue
+        given_up += 1
+        await store.turn_away(new_call(sid, (), token_digest="", answer="", record=OVER))
+
+        assert (await stored(store, sid)).turned_away
+        assert await store.admit(new_call(f"{sid}-next", (user,))) == leased(user)
+    assert given_up > 0

@@ -702,3 +702,19 @@ async def test_a_connection_that_closes_under_a_write_is_tried_again(
         monkeypatch.setattr(Connection, "send_packed_command", send)
         assert (await stored(store, "CA1")).user_id == "u1"
     assert failures == []
+
+
+async def test_a_clock_that_is_days_off_does_not_make_others_forget_who_has_a_call(
+    redis_server: RedisServer, clock: JumpClock
+) -> None:
+    there, days = "there:1:1:t", 2 * 86400.0
+    async with open_store(redis_server.url, clock) as store:
+        await store.heartbeat(HERE, clock.time, "http://here")
+        await store.admit(new_call("CA1"))
+        for wrong in (clock.time + days, 0.0):
+            await store.heartbeat(there, wrong, "http://there")
+            assert await store.address_of(HERE, None) == "http://here"
+
+        await end(store, "CA1")
+        await store.heartbeat(there, clock.time + days, "http://there")
+        assert await store.address_of(HERE, None) is None, "nobody asks for it any more"

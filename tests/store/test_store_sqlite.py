@@ -9,12 +9,14 @@ import stat
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.errors import Forgotten, StoreError
 from gateway.ids import CallSid
 from gateway.store import SETTLED_STATES, Admitted, Order, open_store, sql, store_path
+from gateway.store.lane import Lane
 from gateway.store.schema import STEPS, upgrade
 from gateway.store.sqlite import open_sqlite
 
@@ -195,6 +197,53 @@ async def test_an_admission_is_not_withdrawn_once_another_has_claimed_the_call(
         await store._write(lambda c: sql.withdraw(c, new.call_sid, new.replica, new.token_digest))
 
         assert (await store.get(new.call_sid) is not None) is claimed
+
+
+async def test_an_admission_cancelled_as_its_answer_comes_leaves_nothing_behind(
+    path: Path, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_sqlite(path, clock) as store:
+        asking = asyncio.create_task(store.admit(new_call("CA1")))
+        deliver = Lane._deliver
+
+        def deliver_late(lane: Lane, batch: list[Any]) -> None:
+            deliver(lane, batch)
+            asking.cancel()  # a time-out in the same step of the loop
+
+        monkeypatch.setattr(Lane, "_deliver", deliver_late)
+        await asyncio.wait([asking])
+        monkeypatch.undo()
+
+        assert asking.cancelled()
+        assert await store.admit(new_call("CA2")) == leased("u1")
+        assert await store.get(CallSid("CA1")) is None
+
+
+async def test_a_call_refused_while_its_admission_is_under_way_leaves_its_record(
+    path: Path, clock: JumpClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate, admit = threading.Event(), threading.Event(), sql.admit
+
+    def admit_late(connection: sqlite3.Connection, values: dict[str, object]) -> object:
+        begun.set()
+        gate.wait()
+        return admit(connection, values)
+
+    monkeypatch.setattr(sql, "admit", admit_late)
+    async with open_sqlite(path, clock) as store:
+        asking = asyncio.create_task(store.admit(new_call("CA1")))
+        await asyncio.to_thread(begun.wait)
+        asking.cancel()
+        await asyncio.wait([asking])
+        refused = new_call("CA1", (), token_digest="", answer="", record={"status": "failed"})
+        refusing = asyncio.create_task(store.turn_away(refused))
+        await asyncio.sleep(0)
+        gate.set()
+        await refusing
+
+        call = await store.get(CallSid("CA1"))
+        assert call is not None
+        assert call.turned_away
 
 
 async def test_orders_taken_while_the_taker_leaves_are_put_back_in_their_places(
