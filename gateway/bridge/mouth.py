@@ -218,7 +218,7 @@ class Mouth:
         piece = item.speech.take(self._message)
         if not piece:
             return self._finish_item(item, now)
-        first = not item.segments
+        first, starved = not item.segments, item.starved
         begins = self._account(item, piece, now)
         text = wire.speak(piece)
         mark: str | None = None
@@ -231,7 +231,7 @@ class Mouth:
             self._finish_item(item, now)
         if mark is not None:
             self._playout.mark(mark)
-        if first:
+        if first or starved:
             self._emit(ev.PlaybackBegan(item.id))
         await line.send(text)
         if mark is not None and mark.startswith(f"g{self._epoch}."):

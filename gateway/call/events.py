@@ -238,7 +238,7 @@ class ConversationSettled:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackBegan:
-    """The first frame of an item left for the carrier."""
+    """The first frame of an item left for the carrier, or the first after it ran dry (`PlaybackStarved`)."""
 
     item: int
 

@@ -225,6 +225,8 @@ def test_a_reply_that_runs_dry_lets_a_phrase_pass_and_goes_on() -> None:
     assert [0] == [event.item for _, event in booth.of(ev.PlaybackStarved)]  # type: ignore[union-attr]
     drained = [event.item for _, event in booth.of(ev.PlaybackDrained)]  # type: ignore[union-attr]
     assert [1, 0] == drained
+    began = [event.item for _, event in booth.of(ev.PlaybackBegan)]  # type: ignore[union-attr]
+    assert [0, 1, 0] == began, "the core hears that the first goes on"
 
 
 def test_an_odd_end_is_filled_with_silence() -> None:

@@ -210,6 +210,20 @@ def test_dead_air_is_filled_with_words_then_with_the_soft_sound() -> None:
     assert [cmd.Phrase.ONE_MOMENT, cmd.Phrase.COMFORT] == stage.phrases()
 
 
+def test_a_voice_that_runs_dry_and_goes_on_is_no_dead_air() -> None:
+    stage = Stage(max_dead_air_ms=2500).greeted().spoken()
+    item = stage.replying()
+    stage.tell(ev.PlaybackStarved(item))
+    stage.wait(0.04)
+    stage.tell(ev.ReplyAudio(1), ev.PlaybackBegan(item))
+    stage.wait(3.0)
+    assert [] == stage.phrases()
+
+    stage.tell(ev.PlaybackStarved(item))
+    stage.wait(2.6)
+    assert [cmd.Phrase.ONE_MOMENT] == stage.phrases()
+
+
 def test_a_late_greeting_is_dead_air_too() -> None:
     stage = Stage(max_dead_air_ms=2500)
     stage.tell(ev.StreamOpened(StreamSid("MZ1")))

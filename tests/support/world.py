@@ -62,6 +62,7 @@ class Playing:
     item: int
     turn: int | None
     began: bool = False
+    starved: bool = False
 
 
 @dataclass
@@ -418,13 +419,21 @@ class World:
             return []
         front = self.queue[0]
         if not front.began:
-            return [lambda: self._began(front)] * 3
+            # one that ran dry may have come to its end
+            ended = [self._drain] if front.starved and not self._growing(front) else []
+            return [*[lambda: self._began(front)] * 3, *ended]
         steps: list[Step] = [lambda: self.happen(ev.PlaybackHeard(front.item, self.now))]
-        wire = self.wire
-        growing = wire is not None and front.turn == wire.turn and not wire.completed
-        if growing:
-            return [*steps, lambda: self.happen(ev.PlaybackStarved(front.item))]
+        if self._growing(front):
+            return [*steps, lambda: self._starve(front)]
         return [*steps, *[self._drain] * 4]
+
+    def _growing(self, front: Playing) -> bool:
+        wire = self.wire
+        return wire is not None and front.turn == wire.turn and not wire.completed
+
+    def _starve(self, front: Playing) -> None:
+        front.began, front.starved = False, True
+        self.happen(ev.PlaybackStarved(front.item))
 
     def _report_cleared(self) -> None:
         self.happen(ev.PlaybackCleared(self.cleared.pop(0), 500, "te"))
