@@ -112,6 +112,7 @@ class Answering(Keying):
             return
         self._dirty = True
         if self.phase is Phase.SETTLING:
+            self._send_last(turn, event.failure is not None, now)
             self._pay(now)
         elif self.phase is Phase.ENDING:
             self.exchange.forget(turn)

@@ -165,12 +165,7 @@ class Connecting(Answering):
         self._quiet_since = self._silence_due = self._word = None
         self._prompts = 0
         self._digits = ""  # like half an utterance, half a number must not become a turn
-        speech = self._speech
-        self._drop_speech()
-        if speech is not None and speech.taken:
-            self.exchange.cut_short(speech.utterance)
-        else:
-            self.exchange.seal()
+        self._cut_speech()
         self.voice.clear()
         self._enter(Phase.AWAY, now)
         self.record.note(now, "line-lost")

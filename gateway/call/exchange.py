@@ -158,6 +158,10 @@ class Exchange:
         self.waiting_sealed = False
         self.start_next()
 
+    def keep(self, utterance: int) -> None:
+        """The caller said this in full while nothing could be sent: it belongs to the next turn."""
+        self.waiting.append(utterance)
+
     def extend(self, utterance: int) -> None:
         """The caller went on before the body was closed."""
         if self.current is None:

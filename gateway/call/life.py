@@ -292,8 +292,9 @@ class Life:
         if self.phase in {Phase.SETTLING, Phase.ENDED}:
             return
         self.timers.stop_all()
-        self._drop_speech()
-        self.exchange.drop_waiting()
+        self._cut_speech()
+        if self.record.end_reason != "caller-hangup" or self.exchange.connected is None:
+            self.exchange.drop_waiting()
         self.voice.clear()
         self._out.append(CloseLine())
         self._enter(Phase.SETTLING, now)
@@ -304,6 +305,24 @@ class Life:
         self._stop_upload()
         self._bound_drain(now, self.policy.settle_seconds)
         self._pay(now)
+
+    def _cut_speech(self) -> None:
+        """Half a sentence must not become a turn; what was said in full may still go out."""
+        speech = self._speech
+        self._drop_speech()
+        if speech is not None and speech.taken:
+            self.exchange.cut_short(speech.utterance)
+        else:
+            self.exchange.seal()
+
+    def _send_last(self, turn: Turn, failed: bool, now: float) -> None:
+        """The caller has hung up: what was said in full before goes out, where the API takes it."""
+        if failed or turn.ends or self.exchange.conversation is not Conversation.OPEN:
+            self.exchange.drop_waiting()
+            return
+        self.exchange.forget(turn)
+        if self.exchange.start_next() is not None:
+            self._bound_drain(now, self.policy.settle_seconds)
 
     def _stop_upload(self) -> None:
         """Half an utterance must not become a turn: an open upload is reset, never ended cleanly."""

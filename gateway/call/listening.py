@@ -193,11 +193,22 @@ class Listening(Life):
             return
         self._let_go_on(speech, now)
         enough = event.accepted_ms >= self.policy.upload_after_ms
-        if enough and self.voice.audible and not self._greeting_awaited():
+        if self._kept_for_later(speech, event):
+            self.exchange.keep(event.utterance)
+            self._spoken = (event.began_at, event.last_at, now)
+        elif enough and self.voice.audible and not self._greeting_awaited():
             self._early = EarlyAnswer(event.utterance, now, event.began_at, event.last_at)
         else:
             self._not_sent(event.utterance, now, over_agent=enough and self.voice.audible)
         self._go_on(now)
+
+    def _kept_for_later(self, speech: Speech, event: SpeechEnded) -> bool:
+        """Words enough to interrupt, over a voice that nothing interrupts: they are answered after it."""
+        words = speech.needed_ms is None and event.accepted_ms >= self.policy.confirm_ms
+        if not (words and self.voice.audible) or self._greeting_awaited():
+            return False
+        current = self.exchange.current
+        return not self.exchange.closing and not (current is not None and current.ends)
 
     def _not_sent(self, utterance: int, ended_at: float, *, over_agent: bool) -> None:
         """Words that are nobody's turn: listening said aloud, or no words at all."""

@@ -519,3 +519,82 @@ def test_a_new_stream_of_the_same_call_goes_on_with_the_reply() -> None:
 
     assert cmd.ClearSpeech() in again
     assert 1 == sum(isinstance(command, cmd.SayReply) for command in again)
+
+
+# ---------------------------------------------------------------- nothing said is lost
+
+
+@pytest.mark.parametrize(
+    "policy", [{"protect_greeting": True}, {"barge_in": False}], ids=["protected", "no barge-in"]
+)
+def test_a_sentence_over_what_nothing_interrupts_is_answered_after_it(
+    policy: dict[str, bool],
+) -> None:
+    stage = Stage(**policy)
+    stage.tell(ev.StreamOpened(StreamSid("MZ1")), ev.ConversationOpened(CID))
+    item = stage.said(stage.tell(ev.ReplyAudio(0)))
+    stage.tell(ev.PlaybackBegan(item), ev.ReplyCompleted(0, "m0", "i0", "Hello", ends=False))
+    stage.tell(ev.TurnClosed(0))
+    for utterance, ms in ((0, 300), (1, 900), (2, 700)):
+        stage.tell(ev.SpeechStarted(utterance), ev.SpeechAccepted(utterance, ms))
+        stage.now += 1.0
+        stage.tell(ev.SpeechEnded(utterance, ms, stage.now - 1.5, stage.now - 0.7))
+    assert not any(isinstance(one, cmd.StartTurn | cmd.ClearSpeech) for one in stage.asked)
+
+    stage.now += 2.0
+    started = stage.tell(ev.PlaybackDrained(item, 900))
+
+    assert cmd.StartTurn(1, (1, 2)) in started
+    assert cmd.SealTurn(1) in started
+    assert cmd.DropUtterance(0) in stage.asked, "a word is listening said aloud"
+    assert stage.session.phase is Phase.THINKING
+
+
+def went_on(stage: Stage) -> None:
+    """The caller says more while the answer is awaited: the first one is drained unheard."""
+    stage.tell(ev.SpeechStarted(1), ev.SpeechAccepted(1, 450))
+    stage.now += 1.0
+    stage.tell(ev.SpeechEnded(1, 450, stage.now - 1.5, stage.now - 0.7))
+
+
+def test_what_was_said_in_full_before_the_caller_hung_up_goes_out() -> None:
+    stage = Stage().greeted().spoken()
+    went_on(stage)
+    assert not any(isinstance(one, cmd.StartTurn) for one in stage.tell(ev.CallerGone()))
+
+    assert cmd.StartTurn(2, (1,)) in stage.tell(ev.TurnClosed(1))
+    assert 0 == stage.finishes()
+    stage.tell(ev.TurnClosed(2))
+    assert 1 == stage.finishes()
+
+
+@pytest.mark.parametrize("reason", ["drain", "no-media"])
+def test_a_call_that_others_end_sends_nothing_more(reason: str) -> None:
+    stage = Stage().greeted().spoken()
+    went_on(stage)
+    stage.tell(ev.CallerGone(reason), ev.TurnClosed(1))
+
+    assert 1 == stage.finishes()
+
+
+def test_half_a_sentence_is_not_sent_when_the_caller_hangs_up() -> None:
+    stage = Stage().greeted().spoken()
+    stage.tell(ev.SpeechStarted(1), ev.SpeechAccepted(1, 450), ev.CallerGone(), ev.TurnClosed(1))
+
+    assert 1 == stage.finishes()
+
+
+def test_where_the_first_exchange_fails_nothing_is_sent_behind_a_caller_who_is_gone() -> None:
+    stage = Stage().greeted().spoken()
+    went_on(stage)
+    stage.tell(ev.CallerGone(), ev.TurnClosed(1, ev.Failure(ev.FailureKind.REFUSED, 503)))
+
+    assert 1 == stage.finishes()
+
+
+def test_a_caller_who_hangs_up_while_more_is_waited_for_has_said_it_in_full() -> None:
+    stage = Stage(merge_ms=800).greeted().spoken()
+    asked = stage.tell(ev.CallerGone())
+
+    assert cmd.SealTurn(1) in asked
+    assert cmd.CloseTurn(1) not in asked
