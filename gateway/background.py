@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Self
 
 
@@ -11,7 +12,7 @@ class Background:
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -22,5 +23,7 @@ class Background:
             task.cancel()
         await self._group.__aexit__(None, None, None)
 
-    def start(self, work: object, name: str) -> None:
-        self._tasks.append(self._group.create_task(work, name=name))  # type: ignore[arg-type]
+    def start(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = self._group.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -14,7 +14,7 @@ from gateway.amigo.client import AmigoClient
 from gateway.amigo.models import AmigoOptions
 from gateway.bridge.aftermath import Aftermath
 from gateway.bridge.finisher import Finisher
-from gateway.bridge.house import CallOptions, HangsUp, House
+from gateway.bridge.house import CallOptions, House
 from gateway.bridge.identity import Callers, Identity
 from gateway.bridge.left_overs import LeftOvers
 from gateway.bridge.opinion import GuardedTurnModel
@@ -25,6 +25,7 @@ from gateway.bridge.routes import DEFAULT, Announcements, Route, Routes
 from gateway.bridge.turn import AmigoAgent, VoiceFormat
 from gateway.call.patience import PatiencePolicy
 from gateway.call.policy import Policy
+from gateway.carriers import Remote
 from gateway.clock import Clock
 from gateway.errors import BadSetting, ConfigError
 from gateway.ids import UserId
@@ -42,7 +43,7 @@ class Services:
     store: CallStore
     finisher: Finisher
     aftermath: Aftermath
-    remote: HangsUp
+    remote: Remote
     metrics: Metrics
     pulse: Pulse
     token_seconds: float

@@ -15,8 +15,8 @@ from gateway.bridge.pulse import Pulse
 from gateway.bridge.turn import VoiceFormat
 from gateway.call.policy import Policy
 from gateway.call.record import CallRecord
+from gateway.carriers import Remote
 from gateway.clock import Clock
-from gateway.ids import CallSid
 from gateway.metrics import Metrics
 from gateway.store import CallStore
 
@@ -40,12 +40,6 @@ class Account(Payer, Archive, Protocol):
     """The API of one organization, as far as it concerns calls that are over."""
 
 
-class HangsUp(Protocol):
-    """The carrier's orders to a live call."""
-
-    async def hang_up(self, call_sid: CallSid) -> None: ...
-
-
 class Probe(Protocol):
     """A way to other replicas that leads past the store."""
 
@@ -64,7 +58,7 @@ class House:
     store: CallStore
     finisher: Finisher
     aftermath: Aftermath
-    remote: HangsUp
+    remote: Remote
     phrases: Phrases
     metrics: Metrics
     pulse: Pulse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.call.answering import Answering
 from gateway.call.commands import CloseLine, Phrase
-from gateway.call.events import CallerGone, LineClosed, LineLost, StreamOpened, TokenRenewed
+from gateway.call.events import StreamOpened
 from gateway.call.exchange import Conversation, Turn
 from gateway.call.life import TRANSFER
 from gateway.call.phases import LIVE, UNHEARD, Phase
@@ -66,21 +66,6 @@ class Connecting(Answering):
         greeting.record.retries = 0 if tried is None else tried.retries + 1
 
     # ------------------------------------------------------------ what happens to the line
-
-    def _line(
-        self, event: StreamOpened | TokenRenewed | CallerGone | LineLost | LineClosed, now: float
-    ) -> None:
-        match event:
-            case StreamOpened():
-                self._stream_opened(event, now)
-            case TokenRenewed():
-                self._token_renewed(now)
-            case CallerGone():
-                self._gone(event.reason, now)
-            case LineLost():
-                self._line_lost(now)
-            case LineClosed():
-                self._gone("agent-ended", now)
 
     def _gone(self, reason: str, now: float) -> None:
         self.record.end_reason = self.record.end_reason or reason

@@ -9,7 +9,7 @@ from gateway.call.patience import PatiencePolicy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The tunables of one call's core; built from settings by `gateway/app.py`."""
+    """The tunables of one call's core; built from settings by `gateway/compose.py`."""
 
     token_seconds: float = 60.0
     """How long the carrier may take to open the media stream."""

@@ -71,14 +71,16 @@ class CallSession(Connecting):
                 self._utterance_full(event, now)
             case ev.DigitPressed():
                 self._digit(event.digit, now)
-            case (
-                ev.StreamOpened()
-                | ev.TokenRenewed()
-                | ev.CallerGone()
-                | ev.LineLost()
-                | ev.LineClosed()
-            ):
-                self._line(event, now)
+            case ev.StreamOpened():
+                self._stream_opened(event, now)
+            case ev.TokenRenewed():
+                self._token_renewed(now)
+            case ev.CallerGone():
+                self._gone(event.reason, now)
+            case ev.LineLost():
+                self._line_lost(now)
+            case ev.LineClosed():
+                self._gone("agent-ended", now)
             case ev.PlaybackBegan():
                 self._playback_began(event, now)
             case ev.PlaybackHeard():

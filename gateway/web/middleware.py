@@ -33,7 +33,7 @@ async def log_requests(request: web.Request, handler: Handler) -> web.StreamResp
     """Log each request once it is answered: no query, no token, no body, no header."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    status = 499  # the client went away: the handler is cancelled and answers nothing
+    status = 499  # cancelled as the server closes: nobody gets an answer
     try:
         response = await handler(request)
         status = response.status
