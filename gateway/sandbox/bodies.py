@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from gateway.sandbox.errors import Refusal, invalid
+
+DEEPEST: Final = 64
+"""Arrays and objects within each other; no body of the API needs a fifth of it."""
 
 
 class Body(BaseModel):
@@ -57,11 +61,36 @@ def checked(model: type[BodyT], data: dict[str, Any], *, rule: str) -> BodyT:
         raise Refusal(422, detail, rule=rule) from None
 
 
+def outside_json(raw: str | bytes) -> Any:
+    """Parse JSON somebody sent; raises `ValueError` for all that must not come further.
+
+    That is what nests so deep that whoever walks it would run out of stack, and text with half of a
+    surrogate pair: no answer that echoes it could be written as UTF-8.
+    """
+    try:
+        value = json.loads(raw)
+    except RecursionError:
+        raise ValueError("it nests too deep") from None
+    level, depth = [value], 0
+    while level:
+        if depth == DEEPEST:
+            raise ValueError("it nests too deep")
+        level, depth = [inner for outer in level for inner in _within(outer)], depth + 1
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _within(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
 def _object(raw: bytes, *, rule: str) -> dict[str, Any]:
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise invalid("body", "", "is not JSON", rule=rule) from None
+        body = outside_json(raw)
+    except ValueError:
+        raise invalid("body", "", "is not JSON in UTF-8", rule=rule) from None
     if not isinstance(body, dict):
         raise invalid("body", "", "must be an object", rule=rule)
     return body

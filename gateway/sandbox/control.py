@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from gateway.clock import iso
+from gateway.sandbox.bodies import outside_json
 from gateway.sandbox.conversations import Conversation
 from gateway.sandbox.errors import Refusal
 from gateway.sandbox.faults import parse_fault
@@ -41,7 +41,7 @@ async def set_faults(request: web.Request) -> web.Response:
     """POST /_sandbox/faults `{"faults": ["interact-429=1:1", …]}`: these rules replace all others."""
     faults = request.app[SANDBOX].faults
     try:
-        body: Any = json.loads(await request.read())
+        body: Any = outside_json(await request.read())
         rules = [parse_fault(str(text)) for text in body["faults"]]
     except (ValueError, KeyError, TypeError) as exc:
         raise Refusal(422, f'expected {{"faults": ["NAME=RATE"]}}: {exc}') from None

@@ -7,12 +7,14 @@ import logging
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import ContentEncodingError
 from aiohttp.typedefs import Handler
 
-from gateway.sandbox.errors import Refusal
+from gateway.sandbox.errors import Refusal, invalid
 from gateway.sandbox.journal import Entry
 from gateway.sandbox.roles import USER
 from gateway.sandbox.state import ENTRY, IDENTITY, SANDBOX, Sandbox
+from gateway.sandbox.stream import STREAM, EventStream
 from gateway.sandbox.tokens import BadToken, Identity
 from gateway.sandbox.upload import ClientLeft
 
@@ -22,6 +24,7 @@ CLIENT_LEFT: Final = 499
 """Logged where nobody was left to answer; never seen on the wire."""
 _FRAMING: Final = ("Content-Type", "Content-Length", "Transfer-Encoding", "Accept", "Expect")
 OUTSIDE: Final = "/_sandbox/"
+UNREADABLE: Final = Refusal(400, "the body is not framed or encoded as its headers say", rule="7")
 PUBLIC: Final = ("sign-in", "openapi", "unknown")
 """Operations that need no token."""
 
@@ -52,20 +55,40 @@ async def _serve(request: web.Request, handler: Handler, sandbox: Sandbox) -> we
         if not response.prepared:
             response.headers.update(headers)
     except Refusal as refusal:
-        if refusal.rule:
-            sandbox.journal.violated(entry, refusal.rule, refusal.status, str(refusal.detail))
-        response = refusal.response()
+        response = await _refused(request, sandbox, entry, refusal)
     except web.HTTPException as exc:
         response = _no_such_operation(sandbox, entry, exc)
+    except (web.RequestPayloadError, ContentEncodingError):
+        response = await _refused(request, sandbox, entry, UNREADABLE)
+        response.force_close()
+        # Nothing more can be read; the server would try, and complain in the log.
+        request.content.feed_eof()
     except ClientLeft:
         response = web.Response(status=CLIENT_LEFT)
     except Exception:
         log.exception("%s failed", entry.operation)
-        response = Refusal(500, "internal error").response()
+        response = await _refused(request, sandbox, entry, Refusal(500, "internal error"))
     entry.status = response.status
     entry.done_ms = sandbox.journal.since(entry)
     _log(entry)
     return response
+
+
+async def _refused(
+    request: web.Request, sandbox: Sandbox, entry: Entry, refusal: Refusal
+) -> web.StreamResponse:
+    """The answer to what was refused or failed.
+
+    Once a stream has begun, no status can tell any more: whatever went wrong, it ends with an `error`
+    event, and its connection with it.
+    """
+    if refusal.rule:
+        sandbox.journal.violated(entry, refusal.rule, refusal.status, str(refusal.detail))
+    stream: EventStream | None = request.get(STREAM)
+    if stream is None:
+        return refusal.response()
+    await stream.fail(refusal.status, str(refusal.detail))
+    return stream.response
 
 
 async def _outside(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -88,6 +111,7 @@ def _entry(request: web.Request, sandbox: Sandbox) -> Entry:
 
 def _admit(request: web.Request, sandbox: Sandbox, entry: Entry) -> dict[str, str]:
     """Who is asking, may they ask now; returns headers about the limits for the answer."""
+    _legible(request)
     if entry.operation in PUBLIC:
         if entry.operation == "sign-in":
             _organization(request, sandbox)
@@ -100,6 +124,14 @@ def _admit(request: web.Request, sandbox: Sandbox, entry: Entry) -> dict[str, st
     headers = sandbox.limits.count(entry.operation, who.user)
     _injected(sandbox, entry)
     return headers
+
+
+def _legible(request: web.Request) -> None:
+    """Bytes of a head that are not UTF-8 come as half surrogates, which no answer could echo."""
+    try:
+        "".join([request.path, request.query_string, *request.headers.values()]).encode()
+    except UnicodeEncodeError:
+        raise invalid("header", "", "the head of the request is not UTF-8", rule="7") from None
 
 
 def _identity(request: web.Request, sandbox: Sandbox) -> Identity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import struct
 from typing import Any, Final
@@ -12,6 +13,8 @@ from aiohttp import web
 
 from gateway.sandbox.journal import Entry
 from gateway.sandbox.state import Sandbox
+
+log = logging.getLogger("gateway.sandbox")
 
 Event = dict[str, Any]
 
@@ -70,8 +73,9 @@ class EventStream:
         self._owed_newline = b""
 
     async def open(self) -> None:
-        """Send status and headers."""
+        """Send status and headers; from now on an answer can only be ended, not replaced."""
         self._entry.status = self.response.status
+        self._request[STREAM] = self
         if self._headless:
             self.cut()
             self._lost()
@@ -110,6 +114,14 @@ class EventStream:
             {"type": "error", "http_error_code": code, "error_description": description}
         )
 
+    async def fail(self, code: int, description: str) -> None:
+        """The end of an answer that cannot go on: an `error` event, where anybody still hears it, and EOF."""
+        try:
+            await self.error(code, description)
+        except ClientGone:
+            log.info("%s: the client left before its error", self._entry.operation)
+        await self.finish()
+
     def cut(self) -> None:
         """Reset the connection; the work may go on behind it, as with a client that left."""
         self._cut = True
@@ -142,3 +154,7 @@ class EventStream:
     def _note_gone(self) -> None:
         if self._entry.client_gone_ms is None and not self._cut:
             self._entry.client_gone_ms = self._sandbox.journal.since(self._entry)
+
+
+STREAM = web.RequestKey("STREAM", EventStream)
+"""The answer that has begun to stream, if one has."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from aiohttp import web
 
+from gateway.sandbox.bodies import outside_json
 from gateway.sandbox.early import EarlyEar
 from gateway.sandbox.errors import Refusal, invalid
 from gateway.sandbox.journal import Entry
@@ -109,6 +109,8 @@ async def _arrival(request: web.Request, sandbox: Sandbox, entry: Entry) -> byte
             raise ClientLeft from None
         raise Refusal(408, "the request body stream timed out", rule="21") from None
     except (OSError, web.RequestPayloadError) as exc:
+        if isinstance(exc, web.RequestPayloadError) and request.transport is not None:
+            raise  # Somebody is still there: what came cannot be read.
         entry.upload.end = "reset"
         raise ClientLeft from exc
 
@@ -118,7 +120,7 @@ def _audio_config(query: Query) -> AudioConfig:
     if text is None:
         raise invalid("query", name, "is required for voice requests", rule="18")
     try:
-        config: Any = json.loads(text)
+        config: Any = outside_json(text)
     except ValueError:
         raise invalid("query", name, "must be JSON", rule="18") from None
     match config:
