@@ -12,7 +12,7 @@ import hmac
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -212,12 +212,23 @@ class CallersAgent:
 
     @asynccontextmanager
     async def create(self) -> AsyncIterator[InteractionStream]:
+        async with AsyncExitStack() as open_streams:
+            try:
+                stream = await open_streams.enter_async_context((await self._whose()).create())
+            except AmigoError as error:
+                if error.operation != "sign-in" or error.status not in GONE:
+                    raise
+                # A token of an earlier call hid that the user was deleted; it is refused by now.
+                self._agent = None
+                stream = await open_streams.enter_async_context((await self._whose()).create())
+            yield stream
+
+    async def _whose(self) -> Agent:
         if self._agent is None:
             user = await self._callers.user(self._subject)
             self._found(user)
             self._agent = self._make(user)
-        async with self._agent.create() as stream:
-            yield stream
+        return self._agent
 
     def speak(
         self, conversation: ConversationId, body: VoiceBody, news: Sequence[str] = ()

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gateway.amigo.answers import NewUser, UserInfo
-from gateway.bridge.identity import Callers, Identity, is_caller
+from gateway.bridge.identity import Callers, CallersAgent, Identity, is_caller
 from gateway.clock import SystemClock
 from gateway.errors import AmigoError, StoreError
 from gateway.ids import UserId
@@ -117,6 +118,67 @@ async def test_calls_of_one_number_at_the_same_time_make_one_user(tmp_path: Path
         found = await asyncio.gather(*(desk.user(subject(desk)) for _ in range(5)))
 
     assert len(set(found)) == len(people.ids) == 1
+
+
+class Remembering(People):
+    """Tokens are kept as the client keeps them: signing in tells nothing while there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: set[str] = set()
+
+    async def sign_in(self, user: UserId) -> None:
+        if user not in self.held:
+            await super().sign_in(user)
+            self.held.add(user)
+
+    @asynccontextmanager
+    async def create(self, user: UserId) -> AsyncIterator[Any]:
+        await self.sign_in(user)
+        if user in self.gone:
+            self.held.discard(user)
+            await self.sign_in(user)
+        yield user
+
+
+async def test_a_user_deleted_behind_a_kept_token_is_made_anew_in_the_same_call(
+    tmp_path: Path,
+) -> None:
+    people = Remembering()
+    seen: list[UserId] = []
+
+    def agent(user: UserId) -> Any:
+        return SimpleNamespace(create=lambda: people.create(user))
+
+    async with shelf(tmp_path) as store:
+        desk = callers(people, store)
+        async with CallersAgent(desk, subject(desk), agent, seen.append).create():
+            (old,) = seen
+        people.delete(old)
+        async with CallersAgent(desk, subject(desk), agent, seen.append).create():
+            new = seen[-1]
+
+    assert new != old
+    assert seen == [old, old, new], "the record learns the user who speaks at last"
+
+
+async def test_a_refusal_of_another_kind_makes_nobody_anew(tmp_path: Path) -> None:
+    people = Remembering()
+
+    @asynccontextmanager
+    async def refused() -> AsyncIterator[Any]:
+        raise AmigoError("create", status=403)
+        yield
+
+    async with shelf(tmp_path) as store:
+        desk = callers(people, store)
+        agent: Any = SimpleNamespace(create=refused)
+        own = CallersAgent(desk, subject(desk), lambda _user: agent, lambda _user: None)
+        with pytest.raises(AmigoError):
+            async with own.create():
+                pass
+
+    assert len(people.ids) == 1
 
 
 async def test_a_user_deleted_at_the_api_is_made_anew(tmp_path: Path) -> None:
