@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 from typing import Final
 
@@ -135,15 +136,33 @@ def _legible(request: web.Request) -> None:
 
 
 def _identity(request: web.Request, sandbox: Sandbox) -> Identity:
-    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    user, token = None, given.strip()
+    if scheme.lower() == "basic" and sandbox.options.revision == "2026-04":
+        user, token = _basic(token)
+    elif scheme.lower() != "bearer" or not token:
         raise Refusal(401, "a bearer token is required", rule="3")
     try:
-        claims = sandbox.tokens.read(token.strip())
+        claims = sandbox.tokens.read(token)
     except BadToken as exc:
         raise Refusal(401, str(exc), rule="3") from None
+    if user not in (None, f"{claims.organization}_{claims.user}"):
+        raise Refusal(401, "the token is of another user", rule="3")
+    if not sandbox.people.may_sign_in(claims.user):
+        raise Refusal(401, "the user was deleted", rule="3")
     role = sandbox.people.role_named(claims.role) or USER
     return Identity(claims.organization, claims.user, role)
+
+
+def _basic(encoded: str) -> tuple[str, str]:
+    """Name `{organization}_{user}` and token, the password (2026-04)."""
+    try:
+        name, _, token = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError:
+        raise Refusal(
+            401, "the credentials are not base64 of a name and a token", rule="3"
+        ) from None
+    return name, token
 
 
 def _organization(request: web.Request, sandbox: Sandbox) -> None:

@@ -41,14 +41,21 @@ class People:
     def __init__(self, credentials: Credentials, records: Records) -> None:
         self._credentials = credentials
         self._records = records
-        self._created = {body["id"]: Person(**body) for body in records.all("users")}
-        self._count = max((person.number for person in self._created.values()), default=0)
+        rows = list(records.all("users"))
+        self._deleted = {body["id"] for body in rows if body.get("deleted")}
+        self._created = {
+            body["id"]: Person(**body) for body in rows if body["id"] not in self._deleted
+        }
+        self._count = max((body["number"] for body in rows), default=0)
 
     def __iter__(self) -> Iterator[Person]:
         return iter(list(self._created.values()))
 
     def may_sign_in(self, user: str) -> bool:
+        """Whether there is such a user; asked of every token, too, because users are deleted."""
         listed = self._credentials.users
+        if user in self._deleted:
+            return False
         return user in self._created or listed is None or user in listed
 
     def role_of(self, user: str) -> Role:
@@ -85,9 +92,12 @@ class People:
         self._records.put("users", person.id, person.number, asdict(person))
 
     def remove(self, user: str) -> None:
-        self.get(user)
+        """For good: only the id is kept, lest whoever bears it pass for a user nobody has heard of."""
+        gone = self.get(user)
         del self._created[user]
-        self._records.remove("users", user)
+        self._deleted.add(user)
+        body = {"id": user, "number": gone.number, "deleted": True}
+        self._records.put("users", user, gone.number, body)
 
     def set_variable(self, person: Person, name: str, value: str, *, secret: bool) -> None:
         """Set or replace; 400 where there would be too many of that kind."""

@@ -52,8 +52,8 @@ USER: Final = Role(
     permissions=frozenset(PERMISSIONS) - {INVITE, DELETE_USER, GET_USER},
 )
 """What a created user gets."""
-GUEST: Final = Role(name="SandboxRole", permissions=frozenset(PERMISSIONS))
-"""Anybody the sandbox has never heard of: everything, with their own conversations."""
+GUEST: Final = Role(name="SandboxRole", permissions=USER.permissions)
+"""Anybody the sandbox has never heard of: as a user, everything with their own conversations."""
 ADMIN: Final = Role(name="AdminRole", permissions=frozenset(PERMISSIONS), everybodys=True)
 BUILT_IN: Final = (USER, GUEST, ADMIN)
 

@@ -138,8 +138,8 @@ async def search(request: web.Request) -> web.Response:
 
 async def update(request: web.Request) -> web.Response:
     """POST …/user/{id} (2025-06: …/user/{id}/user): names, preferences, context; 204."""
-    sandbox, who = request.app[SANDBOX], request[IDENTITY]
-    who.need(roles.UPDATE_USER)
+    sandbox = request.app[SANDBOX]
+    _may_change(request)
     changes = await read_body(request, _Changes, rule=_RULE)
     person = sandbox.people.get(request.match_info["user_id"])
     person.first_name = changes.first_name or person.first_name
@@ -158,7 +158,7 @@ async def update(request: web.Request) -> web.Response:
 async def variables(request: web.Request) -> web.Response:
     """POST …/user/{id}/variable (2026-04): set and delete variables; 204."""
     sandbox = request.app[SANDBOX]
-    request[IDENTITY].need(roles.UPDATE_USER)
+    _may_change(request)
     wanted = await read_body(request, _Variables, rule=_RULE)
     person = sandbox.people.get(request.match_info["user_id"])
     for item in wanted.deletes:
@@ -168,6 +168,14 @@ async def variables(request: web.Request) -> web.Response:
         sandbox.people.set_variable(person, change.name, change.value, secret=change.is_secret)
     sandbox.people.keep(person)
     return web.Response(status=204)
+
+
+def _may_change(request: web.Request) -> None:
+    """One's own data, or anybody's for a role that may also see them."""
+    who = request[IDENTITY]
+    who.need(roles.UPDATE_USER)
+    if request.match_info["user_id"] != who.user:
+        who.need(roles.GET_USER)
 
 
 async def delete(request: web.Request) -> web.Response:

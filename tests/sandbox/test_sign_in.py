@@ -154,3 +154,36 @@ async def test_A5_the_rule_can_be_switched_off():
         ada, bob = await house.caller("ada"), await house.caller("bob")
 
         assert await bob.finish(await ada.begin()) == 204
+
+
+def basic(name: str, token: str) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{name}:{token}".encode()).decode()}
+
+
+@pytest.mark.parametrize(
+    ("revision", "name", "status"),
+    [
+        ("2026-04", "sandbox_ada", 200),
+        ("2026-04", "sandbox_bob", 401),
+        ("2026-04", "elsewhere_ada", 401),
+        ("2025-06", "sandbox_ada", 401),
+    ],
+)
+async def test_A3_the_token_is_a_password_where_the_revision_knows_basic(revision, name, status):
+    async with open_house(revision) as house:
+        ada = await house.caller("ada")
+        place = "/v1/sandbox/conversation/"
+        answer = await ada.ask("GET", place, headers=basic(name, ada.token))
+
+        assert answer.status == status
+
+
+@pytest.mark.parametrize("given", ["", "zzz", "/w==", "c2FuZGJveF9hZGE="])
+async def test_A3_broken_basic_credentials_are_401(given):
+    async with open_house("2026-04") as house:
+        guest = await house.caller("ada")
+        answer = await guest.ask(
+            "GET", "/v1/sandbox/conversation/", headers={"Authorization": f"Basic {given}"}
+        )
+
+        assert answer.status == 401

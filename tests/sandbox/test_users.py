@@ -203,3 +203,40 @@ async def test_the_service_of_a_created_users_conversation_is_the_asked_one():
         await guest.begin()
 
         assert (await guest.listed())[0]["service_id"] == SERVICE
+
+
+@REVISIONS
+async def test_a_deleted_users_token_and_sign_in_are_refused_for_good(revision, tmp_path):
+    async with open_house(revision, data=tmp_path) as house:
+        admin = await house.caller("sandbox-admin")
+        uid = (await create(admin)).json["user_id"]
+        gone = await house.caller(uid)
+        assert (await gone.create()).status == 201
+        assert (await admin.ask("DELETE", f"/v1/sandbox/user/{uid}")).status == 204
+
+        assert (await gone.ask("GET", "/v1/sandbox/conversation/")).status == 401
+        assert (await gone.sign_in()).status == 401
+        assert await found(admin) == []
+        assert (await create(admin)).json["user_id"] != uid, "the address is free again"
+    async with open_house(revision, data=tmp_path) as house:
+        assert (await house.guest(uid).sign_in()).status == 401
+        assert len(await found(await house.caller("sandbox-admin"))) == 1
+    assert uid.encode() in (tmp_path / "sandbox.db").read_bytes()
+
+
+@REVISIONS
+async def test_only_the_admin_administers_users_with_the_defaults_too(revision):
+    async with open_house(revision) as house:
+        admin, guest = await house.caller("sandbox-admin"), await house.caller("somebody")
+        uid = (await create(admin)).json["user_id"]
+        own = await house.caller(uid)
+        place = f"/v1/sandbox/user/{uid}" + ("/user" if revision == "2025-06" else "")
+
+        assert (await create(guest, email="c2@caller.invalid")).status == 403
+        assert (await guest.ask("GET", "/v1/sandbox/user/")).status == 403
+        search = await guest.ask("GET", "/v1/sandbox/user/search/", params={"query": "c"})
+        assert search.status == 403
+        assert (await guest.ask("POST", place, json={"first_name": "Mallory"})).status == 403
+        assert (await guest.ask("DELETE", f"/v1/sandbox/user/{uid}")).status == 403
+        assert (await own.ask("POST", place, json={"first_name": "Own"})).status == 204
+        assert (await found(admin, user_id=uid))[0]["first_name"] == "Own"
