@@ -1,42 +1,41 @@
-"""Links to recordings: each a secret of its own that opens one recording for a while."""
+"""Links to recordings: each opens one recording for a while, and says so itself under a seal."""
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
+import base64
+import hashlib
+import hmac
 from typing import Final
 
 from gateway.clock import Clock
 
 LONG_SECONDS: Final = 12 * 3600.0
 """Life of a link that was asked for as long-lived (OpenAPI of 2026-04)."""
-_MOST: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What a secret opens, and until when (wall seconds)."""
-
-    message_id: str
-    expires: float
 
 
 class Links:
-    """The links in force; the oldest give way when there are too many."""
+    """Makes links and opens them. Nothing is remembered: with a kept key they outlive the process."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, key: bytes) -> None:
         self._clock = clock
-        self._links: dict[str, Link] = {}
+        self._key = key
 
     def make(self, message_id: str, seconds: float) -> tuple[str, float]:
-        """A new secret for this message, and when it expires."""
-        secret, expires = secrets.token_urlsafe(24), self._clock.wall() + seconds
-        self._links[secret] = Link(message_id, expires)
-        while len(self._links) > _MOST:
-            del self._links[next(iter(self._links))]
-        return secret, expires
+        """The text that opens this message's recording, and when (wall seconds) it expires."""
+        expires = round(self._clock.wall() + seconds)
+        return f"{message_id}.{expires}.{self._seal(message_id, expires)}", float(expires)
 
-    def message(self, secret: str) -> str | None:
-        """The message this secret opens; None when it never did, or no longer does."""
-        link = self._links.get(secret)
-        return link.message_id if link is not None and self._clock.wall() < link.expires else None
+    def message(self, text: str) -> str | None:
+        """The message this opens; None when it never did, or no longer does."""
+        message_id, _, rest = text.partition(".")
+        stamp, _, seal = rest.partition(".")
+        if not (stamp.isascii() and stamp.isdigit()) or len(stamp) > 12:
+            return None
+        ours = self._seal(message_id, int(stamp))
+        if not hmac.compare_digest(ours.encode(), seal.encode()):
+            return None
+        return message_id if self._clock.wall() < int(stamp) else None
+
+    def _seal(self, message_id: str, expires: int) -> str:
+        digest = hmac.new(self._key, f"{message_id}.{expires}".encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from audio.types import Pcm
 from gateway.sandbox.agent import Reply
 from gateway.sandbox.options import VoiceFormat
@@ -84,6 +86,27 @@ def container(wrapping: Wrapping) -> Container:
             return Mp3Encoder(wrapping.rate)
 
 
+class Take:
+    """A spoken reply as it goes out, kept as the one file that is its message's source."""
+
+    def __init__(self, wrapping: Wrapping) -> None:
+        self.wrapping = wrapping
+        self._pcm: list[Pcm] = []
+        self._sent: list[bytes] = []
+
+    def add(self, pcm: Pcm, sent: bytes) -> None:
+        """Samples, and the bytes they became on the wire."""
+        self._pcm.append(pcm)
+        self._sent.append(sent)
+
+    def file(self) -> tuple[str, bytes]:
+        """Media type and bytes: MP3 as it was sent, anything else as a WAV file."""
+        if self.wrapping.format == "mp3":
+            return "audio/mpeg", b"".join(self._sent)
+        pcm = np.concatenate([np.zeros(0, dtype=np.int16), *self._pcm])
+        return "audio/wav", wav_file(pcm, self.wrapping.rate)
+
+
 def align(text: str, start_ms: int, length_ms: int) -> Alignment:
     """Spread the characters evenly over the time they take; a blank follows the last."""
     spread = f"{text} "
@@ -101,20 +124,23 @@ async def text_pieces(reply: Reply) -> AsyncIterator[Piece]:
 
 
 async def voice_pieces(
-    sandbox: Sandbox, reply: Reply, wrapping: Wrapping, *, odd: bool
+    sandbox: Sandbox, reply: Reply, take: Take, *, odd: bool
 ) -> AsyncIterator[Piece]:
     """The spoken reply, each sentence as soon as it is made; `odd` leaves half samples in between."""
-    wrap = container(wrapping)
+    wrap = container(take.wrapping)
     carry = b""
-    async for pcm, alignment in _sounds(sandbox, reply, wrapping.rate):
-        data = carry + wrap.push(pcm)
+    async for pcm, alignment in _sounds(sandbox, reply, take.wrapping.rate):
+        wrapped = wrap.push(pcm)
+        take.add(pcm, wrapped)
+        data = carry + wrapped
         cut = len(data) - 1 if odd and len(data) % 2 == 0 else len(data)
         data, carry = data[:cut], data[cut:]
         if data:
             yield Piece(_encoded(data), alignment)
-    rest = carry + wrap.finish()
-    if rest:
-        yield Piece(_encoded(rest), [])
+    wrapped = wrap.finish()
+    take.add(np.zeros(0, dtype=np.int16), wrapped)
+    if carry + wrapped:
+        yield Piece(_encoded(carry + wrapped), [])
 
 
 async def _sounds(

@@ -100,12 +100,12 @@ class Records:
         row = self._db.execute(statement, (message_id,)).fetchone()
         return None if row is None else (row[0], row[1])
 
-    def secret(self) -> bytes:
-        """The key that signs tokens; made once for each database."""
+    def secret(self, name: str) -> bytes:
+        """A key that signs something; made once for each database."""
         fresh = secrets.token_bytes(32)
-        self._db.execute("INSERT OR IGNORE INTO facts VALUES ('token-secret', ?)", (fresh,))
-        statement = "SELECT value FROM facts WHERE name = 'token-secret'"
-        return bytes(self._db.execute(statement).fetchone()[0])
+        self._db.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, fresh))
+        statement = "SELECT value FROM facts WHERE name = ?"
+        return bytes(self._db.execute(statement, (name,)).fetchone()[0])
 
 
 def _known(table: str) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from gateway.sandbox.agent import Reply
-from gateway.sandbox.conversations import Done, Message, Turn, new_id
+from gateway.sandbox.conversations import Done, Message, Sound, Turn, new_id
 from gateway.sandbox.faults import Strike
 from gateway.sandbox.journal import Entry
 from gateway.sandbox.pieces import (
     Alignment,
     Piece,
+    Take,
     Wrapping,
     spoken_filler,
     text_pieces,
@@ -67,9 +68,12 @@ async def answer(
         await stream.error(500, "the interaction failed")
         return
     message_id = new_id()
-    if await _speak(exchange, done.reply, message_id):
+    take = Take(_wrapping(exchange)) if exchange.voice else None
+    if await _speak(exchange, done.reply, message_id, take):
         if sandbox.strike("cut-before-completion", entry):
             stream.cut()
+        if take is not None:
+            exchange.turn.sounds.append(Sound(message_id, *take.file()))
         await _complete(exchange, heard, done, message_id)
 
 
@@ -114,12 +118,12 @@ async def _act(exchange: Exchange, action: dict[str, Any]) -> None:
         await exchange.stream.send({"type": "current-agent-action", "action": action})
 
 
-async def _speak(exchange: Exchange, reply: Reply, message_id: str) -> bool:
+async def _speak(exchange: Exchange, reply: Reply, message_id: str, take: Take | None) -> bool:
     """Send the pieces; False when a fault ended the answer among them."""
     sandbox, entry, stream = exchange.sandbox, exchange.entry, exchange.stream
     ending = sandbox.strike_first(BREAKS, entry)
     shape = _Shape(exchange, message_id)
-    async for event, last in _marked(_pieces(exchange, reply), shape):
+    async for event, last in _marked(_pieces(exchange, reply, take), shape):
         await stream.send(event)
         if ending is not None and (last or event["sequence_number"] + 1 == BREAK_AFTER):
             if ending.kind != "cut-mid-reply":
@@ -148,11 +152,11 @@ async def _oddities(exchange: Exchange) -> None:
         await stream.send_line(b'{"type": "new-message", "message": ')
 
 
-def _pieces(exchange: Exchange, reply: Reply) -> AsyncIterator[Piece]:
-    if not exchange.voice:
+def _pieces(exchange: Exchange, reply: Reply, take: Take | None) -> AsyncIterator[Piece]:
+    if take is None:
         return text_pieces(reply)
     odd = exchange.sandbox.strike("odd-pieces", exchange.entry) is not None
-    return voice_pieces(exchange.sandbox, reply, _wrapping(exchange), odd=odd)
+    return voice_pieces(exchange.sandbox, reply, take, odd=odd)
 
 
 def _wrapping(exchange: Exchange) -> Wrapping:

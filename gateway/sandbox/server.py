@@ -44,7 +44,6 @@ def make_app(
     """
     clock, agent = clock or SystemClock(), agent or Agent(load_script(None))
     records = Records(options.data)
-    kept_secret = records.secret() if options.data is not None else None
     app = web.Application(middlewares=[front_door], client_max_size=options.max_upload)
     app[SANDBOX] = Sandbox(
         options=options,
@@ -54,7 +53,7 @@ def make_app(
         voice=voice,
         hearing=ThreadPoolExecutor(1, "sandbox-hearing"),
         speaking=ThreadPoolExecutor(1, "sandbox-speaking"),
-        tokens=Tokens(clock, options.token_seconds, kept_secret),
+        tokens=Tokens(clock, options.token_seconds, records.secret("token-secret")),
         limits=Limits(clock, options.limits, options.revision),
         faults=Faults(options.faults, options.seed),
         journal=Journal(clock),
@@ -62,7 +61,7 @@ def make_app(
         conversations=Conversations(clock, options, agent, records),
         feedbacks=Feedbacks(records),
         people=People(options.credentials, records),
-        links=Links(clock),
+        links=Links(clock, records.secret("link-secret")),
     )
     app.on_shutdown.append(_abandon_work)
     app.cleanup_ctx.append(_engine_threads)

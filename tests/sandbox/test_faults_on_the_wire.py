@@ -363,6 +363,20 @@ async def test_A29_an_upload_can_be_cut_and_leaves_nothing(revision):
         assert (await guest.speak(conversation)).status == 200
 
 
+@REVISIONS
+@pytest.mark.parametrize("ms", [20, 3000])
+async def test_A29_an_upload_of_known_length_is_cut_too(revision, ms):
+    async with house_with("cut-upload=1:1", revision=revision) as house:
+        guest = await house.caller()
+        conversation = await guest.begin()
+        with pytest.raises(aiohttp.ClientError):
+            await guest.say(conversation, b"hello " * ms)
+        upload = (await guest.last("interact"))["upload"]
+        [left] = await guest.idle()
+
+        assert (upload["end"], len(left["messages"])) == ("reset", 1)
+
+
 async def test_fields_can_be_there_twice_or_be_missing():
     async with house_with("duplicate-fields=1:1") as house:
         lines = (await (await house.caller()).create()).body.splitlines()

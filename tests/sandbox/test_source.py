@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.sandbox.sound import decode_mp3
 from gateway.sandbox.wav import read_wav, wav_header
 from tests.sandbox.house import Guest, noise, open_house
 
@@ -81,3 +82,56 @@ async def test_a_link_cannot_be_guessed_from_the_messages_id():
         _, user, _ = await spoken(guest)
 
         assert (await guest.ask("GET", f"/_sandbox/source/{user}")).status == 404
+
+
+@REVISIONS
+@pytest.mark.parametrize("voice_format", ["pcm16", "wav", "wav-pieces", "mp3"])
+async def test_a_spoken_answer_has_its_sound_for_a_source(revision, voice_format):
+    async with open_house(revision, voice_format=voice_format, voice_rate=24_000) as house:
+        guest = await house.caller()
+        conversation = await guest.begin()
+        answer = await guest.say(conversation, "hello there", answer="voice")
+        message = answer.of("interaction-complete")[0]["message_id"]
+        found = (await guest.ask("GET", path(conversation, message))).json
+        async with house.http.get(found["url"]) as fetched:
+            body, media = await fetched.read(), fetched.content_type
+
+        assert media == found["content_type"]
+        match voice_format:
+            case "pcm16":
+                pcm, rate = read_wav(body)
+                assert (rate, pcm.astype("<i2").tobytes()) == (24_000, answer.sound)
+            case "mp3":
+                assert (media, body, decode_mp3(body)[1]) == ("audio/mpeg", answer.sound, 24_000)
+            case _:
+                assert (media, read_wav(body)[1]) == ("audio/wav", 24_000)
+
+
+async def test_a_written_answer_has_no_source():
+    async with open_house() as house:
+        guest = await house.caller()
+        conversation, _, agent = await spoken(guest)
+
+        assert (await guest.ask("GET", path(conversation, agent))).status == 400
+
+
+async def test_a_link_outlives_the_process_where_things_are_kept_and_tells_when_it_was_altered(
+    tmp_path,
+):
+    async with open_house(data=tmp_path) as house:
+        guest = await house.caller()
+        conversation, user, agent = await spoken(guest)
+        url = (await guest.ask("GET", path(conversation, user))).json["url"]
+    place = "/_sandbox/source/" + url.rpartition("/")[2]
+    _, stamp, seal = place.rpartition("/")[2].split(".")
+    async with open_house(data=tmp_path) as house:
+        guest = house.guest()
+        assert (await guest.ask("GET", place)).status == 200
+        for altered in (
+            f"{agent}.{stamp}.{seal}",
+            f"{user}.{int(stamp) + 60}.{seal}",
+            user,
+            "..",
+            "x",
+        ):
+            assert (await guest.ask("GET", f"/_sandbox/source/{altered}")).status == 404
