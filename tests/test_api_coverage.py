@@ -40,7 +40,7 @@ def test_every_method_is_the_clients_and_every_operation_of_the_client_is_told()
         if not name.startswith("_")
     }
     # Kinds of the same operation, and what is no operation of the API.
-    others = {"interact_text", "service_exists", "detect_revision", "assume_revision"}
+    others = {"interact_text", "find_service", "detect_revision", "assume_revision"}
 
     assert told == public - others
 

@@ -19,6 +19,7 @@ from gateway.amigo.directory import Directory
 from gateway.amigo.interaction import InteractionStream
 from gateway.amigo.models import (
     FinishResult,
+    ServiceInfo,
     ServicePage,
     read_answer,
 )
@@ -241,17 +242,17 @@ class AmigoClient(Archive, AroundConversations, Directory):
             return FinishResult.GONE
         raise refusal
 
-    async def service_exists(self, user: UserId, service_id: str) -> bool | None:
-        """Whether the organization has this service; None if this user may not know."""
+    async def find_service(self, user: UserId, service_id: str) -> tuple[ServiceInfo, ...] | None:
+        """The organization's service of this id, or none; None if this user may not know."""
         try:
             reply = await self._fetch(user, self._requests.service(service_id))
         except AmigoError as refusal:
             match refusal.status:
                 case HTTPStatus.UNPROCESSABLE_ENTITY:
-                    return False  # not even an id
+                    return ()  # not even an id
                 case HTTPStatus.FORBIDDEN:
                     return None
                 case _:
                     raise
         page = read_answer(ServicePage, "service", reply.status, reply.body)
-        return any(one.id == service_id for one in page.services)
+        return tuple(one for one in page.services if one.id == service_id)

@@ -79,6 +79,11 @@ Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else val
 Flag = Annotated[bool, BeforeValidator(lambda value: False if value is None else value)]
 """A yes or no that may come as null, which is no."""
 
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, dict) else ())
+]
+"""Keys of an object; none for anything else."""
+
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -153,6 +158,8 @@ class ServiceInfo(Answer):
     id: str
     name: Text = ""
     is_active: Flag = True
+    version_sets: Names = ()
+    """Names of the sets a conversation can be created with; empty where the service does not tell."""
 
 
 class ServicePage(Page):

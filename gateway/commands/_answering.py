@@ -191,8 +191,14 @@ async def _service(
     if settings.gateway_identity == "per-caller":
         yield await _directory(client, tried[0])
         tried = tried[1:] or tried
-    service = settings.amigo_service_id
-    yield await _service_listed(client, tried[0], service)
+    service, version_set = settings.amigo_service_id, settings.amigo_version_set
+    listed = await _service_listed(client, tried[0], service, version_set)
+    yield listed
+    for user in tried if listed.verdict != "fail" else ():
+        if await _may_begin(client, user, service, version_set) is False:
+            detail = f"the role of user {user!r} may not create conversations"
+            fix = "give it a role with Conversation:CreateConversation"
+            yield Finding("Amigo role", "fail", detail, fix)
     for user in tried:
         open_ones = await client.conversations(user, service_id=service, is_finished=False)
         foreign = [one for one in open_ones if await store.find_conversation(one.id) is None]
@@ -229,21 +235,46 @@ async def _directory(client: AmigoClient, admin: UserId) -> Finding:
     return Finding(subject, "ok", f"{admin!r} may look users up")
 
 
-async def _service_listed(client: AmigoClient, user: UserId, service: str) -> Finding:
+async def _may_begin(
+    client: AmigoClient, user: UserId, service: str, version_set: str
+) -> bool | None:
+    """Whether this user may create conversations; None where that cannot be known.
+
+    Asked for a starter: that begins nothing, and the API wants the same permission for it.
+    """
+    from gateway.amigo.answers import StarterRequest
+
+    wanted = StarterRequest(
+        service_id=service, facets=("greeting",), version_set=version_set, max_count=1
+    )
     try:
-        listed = await client.service_exists(user, service)
+        await client.starters(user, wanted)
+    except AmigoError as error:
+        return False if error.status == 403 else None
+    return True
+
+
+async def _service_listed(
+    client: AmigoClient, user: UserId, service: str, version_set: str
+) -> Finding:
+    subject = "Amigo service"
+    try:
+        found = await client.find_service(user, service)
     except AmigoError as error:
         if error.status != 404:  # signed in: the organization is right, only the list is missing
             raise
-        listed = None
-    match listed:
-        case True:
-            return Finding("Amigo service", "ok", f"{service} is the organization's")
-        case False:
-            fix = "set AMIGO_SERVICE_ID to one of the organization's services"
-            return Finding("Amigo service", "fail", f"{service} is not the organization's", fix)
+        found = None
+    match found:
         case None:
-            return Finding("Amigo service", "warn", "services are not listed for this user")
+            return Finding(subject, "warn", "services are not listed for this user")
+        case ():
+            fix = "set AMIGO_SERVICE_ID to one of the organization's services"
+            return Finding(subject, "fail", f"{service} is not the organization's", fix)
+    sets = sorted({name for one in found for name in one.version_sets})
+    if sets and version_set not in sets:
+        fix = f"set AMIGO_VERSION_SET to one of {', '.join(sets)}"
+        return Finding(subject, "fail", f"{service} has no version set {version_set!r}", fix)
+    return Finding(subject, "ok", f"{service} is the organization's")
 
 
 def _advice(error: AmigoError) -> str:

@@ -214,19 +214,23 @@ async def test_messages_without_readable_dates_keep_their_order(
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (page("services", [{"id": SERVICE, "name": "front desk"}]), True),
-        (page("services", []), False),
-        (page("services", [{"id": "another"}]), False),
-        (refuse(422), False),
+        (page("services", [{"id": SERVICE, "name": "front desk"}]), [()]),
+        (page("services", [{"id": SERVICE, "version_sets": {"a": {}, "b": None}}]), [("a", "b")]),
+        (page("services", [{"id": SERVICE, "version_sets": None}]), [()]),
+        (page("services", [{"id": SERVICE, "version_sets": ["a"]}]), [()]),
+        (page("services", []), []),
+        (page("services", [{"id": "another"}]), []),
+        (refuse(422), []),
         (refuse(403), None),
     ],
 )
 async def test_a_service_exists_or_not_or_may_not_be_known(
-    client: AmigoClient, witness: Witness, answer: object, expected: bool | None
+    client: AmigoClient, witness: Witness, answer: object, expected: list[tuple[str, ...]] | None
 ) -> None:
     witness.on("service", answer)  # type: ignore[arg-type]
 
-    assert await client.service_exists(USER, SERVICE) is expected
+    found = await client.find_service(USER, SERVICE)
+    assert (None if found is None else [one.version_sets for one in found]) == expected
     (seen,) = witness.of("service")
     assert seen.target == f"/v1/org%20one/service/?id={SERVICE}"
 
@@ -237,4 +241,4 @@ async def test_a_service_that_cannot_be_asked_is_told(
     witness.on("service", refuse(404, {"detail": "organization unknown"}))
 
     with pytest.raises(AmigoError, match="organization unknown"):
-        await client.service_exists(USER, SERVICE)
+        await client.find_service(USER, SERVICE)

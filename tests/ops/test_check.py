@@ -13,6 +13,10 @@ from aiohttp.test_utils import TestServer, unused_port
 from gateway.cli import main
 from gateway.commands._answering import Finding
 from gateway.commands.check import examine
+from gateway.sandbox.engines import load_engines
+from gateway.sandbox.options import Credentials, SandboxOptions
+from gateway.sandbox.roles import CREATE, PERMISSIONS, Role
+from gateway.sandbox.server import make_app
 from gateway.settings import Settings, load_settings
 from tests.support.redis_server import running_redis
 
@@ -85,6 +89,11 @@ async def test_every_user_of_a_pool_is_signed_in(tmp_path: Path, sandbox: str) -
         ({"AMIGO_API_KEY": "wrong"}, "Amigo", "AMIGO_API_KEY"),
         ({"AMIGO_ORGANIZATION_ID": "wrong"}, "Amigo", "AMIGO_ORGANIZATION_ID"),
         ({"AMIGO_SERVICE_ID": "0" * 24}, "Amigo service", "AMIGO_SERVICE_ID"),
+        (
+            {"AMIGO_VERSION_SET": "nightly"},
+            "Amigo service",
+            "AMIGO_VERSION_SET to one of edge, rel",
+        ),
     ],
 )
 async def test_a_wrong_amigo_setting_fails_and_is_named(
@@ -95,6 +104,23 @@ async def test_a_wrong_amigo_setting_fails_and_is_named(
     assert found[subject].verdict == "fail"
     assert advice in found[subject].fix
     assert "wrong" not in found[subject].detail
+
+
+async def test_a_user_who_may_not_create_conversations_fails(tmp_path: Path) -> None:
+    listener = Role(name="Listener", permissions=frozenset(PERMISSIONS) - {CREATE})
+    usual = Credentials()
+    credentials = Credentials(
+        roles={**usual.roles, "Listener": listener}, role_of={"mute": "Listener"}
+    )
+    engines = load_engines("tones")
+    options = SandboxOptions(credentials=credentials)
+    async with TestServer(make_app(options, engines.recogniser, engines.voice)) as server:
+        pool = {"GATEWAY_IDENTITY": "pool", "AMIGO_USER_POOL": "ada,mute"}
+        found = await look(settings_for(tmp_path, str(server.make_url("")), **pool))
+
+    assert found["Amigo role"].verdict == "fail"
+    assert "'mute'" in found["Amigo role"].detail
+    assert "Conversation:CreateConversation" in found["Amigo role"].fix
 
 
 async def test_an_amigo_that_does_not_answer_fails(tmp_path: Path) -> None:
