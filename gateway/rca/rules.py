@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ SLOW: Final = (
         "first_audio_to_sent",
         200,
         "the agent's voice waited in the gateway",
-        "see voice_gateway_loop_lag_seconds: fewer calls in one process, or a faster processor",
+        "see voice_gateway_event_loop_lag_seconds: fewer calls in one process, or a faster processor",
     ),
     Slow(
         "slow-carrier",
@@ -87,6 +88,11 @@ SLOW: Final = (
         "run the gateway in the carrier's region",
     ),
 )
+BEHIND_A_PHRASE: Final = (
+    "one of our own phrases was being spoken: raise silence.filler_after_ms, or give shorter phrases"
+    " (GATEWAY_PLAYBACK__PHRASES_DIR)"
+)
+"""What keeps the agent's voice from being sent where neither the loop nor the processor is slow."""
 MANY: Final = 2
 """From how many on something is a pattern."""
 
@@ -180,9 +186,25 @@ def _slow(slow: Slow) -> Rule:
             ms = (turn.get("timings_ms") or {}).get(slow.part, 0)
             if ms > slow.over_ms:
                 what = f"{slow.what}: {ms} ms, more than {slow.over_ms}"
-                yield _of_turn(record, turn, slow.rule, what, slow.change)
+                waited = slow.part == "first_audio_to_sent" and _spoke_ourselves(record, turn)
+                change = BEHIND_A_PHRASE if waited else slow.change
+                yield _of_turn(record, turn, slow.rule, what, change)
 
     return look
+
+
+def _spoke_ourselves(record: Record, turn: Record) -> bool:
+    """Whether a phrase began between the turns around this one; where their times are not known, ever."""
+    turns = record.get("turns") or []
+    place = next((at for at, one in enumerate(turns) if one is turn), 0)
+    before = [time for one in turns[:place] for time in _times(record, one)]
+    after = [time for one in turns[place + 1 :] for time in _times(record, one)]
+    begin, end = max(before, default=None), min(after, default=None)
+    spoken = (_time(event.get("at")) for event in _events(record, "phrase"))
+    return any(
+        time is None or ((begin is None or begin <= time) and (end is None or time <= end))
+        for time in spoken
+    )
 
 
 def _retried(record: Record) -> Iterator[Finding]:
@@ -250,11 +272,27 @@ def _events(record: Record, kind: str) -> list[Record]:
 
 def _of_turn(record: Record, turn: Record, rule: str, what: str, change: str) -> Finding:
     """A finding of one turn, at the time the API noted for its words."""
+    at = next((line.get("at") for line in _lines(record, turn)), None)
+    return Finding(rule, what, change, at=at, turn=turn.get("index"))
+
+
+def _lines(record: Record, turn: Record) -> Iterator[Record]:
+    """What the API stored of this turn."""
     ids = {turn.get("user_message_id"), turn.get("agent_message_id")} - {None}
-    times = (
-        line.get("at") for line in record.get("transcript") or [] if line.get("message_id") in ids
-    )
-    return Finding(rule, what, change, at=next(times, None), turn=turn.get("index"))
+    return (line for line in record.get("transcript") or [] if line.get("message_id") in ids)
+
+
+def _times(record: Record, turn: Record) -> list[datetime]:
+    times = (_time(line.get("at")) for line in _lines(record, turn))
+    return [time for time in times if time is not None]
+
+
+def _time(text: object) -> datetime | None:
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 RULES: Final[Mapping[str, Rule]] = MappingProxyType(

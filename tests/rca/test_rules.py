@@ -10,7 +10,7 @@ import pytest
 
 from gateway.call.record import LEDGER
 from gateway.rca import RULES, Finding, explain
-from gateway.rca.rules import SLOW
+from gateway.rca.rules import BEHIND_A_PHRASE, SLOW
 
 PAGE = Path("docs/rca.md").read_text()
 
@@ -182,3 +182,37 @@ def test_every_setting_a_finding_names_exists() -> None:
     )
 
     assert named - known == set()
+
+
+def test_every_metric_a_finding_names_exists() -> None:
+    from gateway.metrics import Metrics
+
+    text = " ".join(f"{one.change} {one.what}" for call in BROKEN.values() for one in explain(call))
+    served = {family.name for family in Metrics().registry.collect()}
+    named = set(re.findall(r"\bvoice_gateway_\w+", f"{text} {PAGE}"))
+
+    assert named
+    assert named <= served
+
+
+def told_of(*phrases: str) -> Finding:
+    """Why the second of three turns was slow; the first ended at 09:01, the third began at 09:03."""
+    lines = [
+        {"message_id": f"m{index}", "at": f"2026-01-01T09:0{index}:00Z"} for index in (1, 2, 3)
+    ]
+    events = [event("phrase", name="one-moment") | {"at": at} for at in phrases]
+    turns = (turn(1), turn(2, timings_ms={"first_audio_to_sent": 460}), turn(3))
+    return told(record(*turns, events=events, transcript=lines))["slow-gateway"]
+
+
+def test_a_voice_that_waited_for_our_own_phrase_is_not_the_processors_fault() -> None:
+    assert told_of("2026-01-01T09:01:58.000+00:00").change == BEHIND_A_PHRASE
+    assert "processor" in told_of().change
+    assert "processor" in told_of("2026-01-01T09:00:30Z", "2026-01-01T09:05:00Z").change
+
+
+def test_without_times_any_phrase_may_have_been_the_reason() -> None:
+    slow = turn(1, timings_ms={"first_audio_to_sent": 460})
+    call = record(slow, events=[event("phrase", name="one-moment")])
+
+    assert told(call)["slow-gateway"].change == BEHIND_A_PHRASE
