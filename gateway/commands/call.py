@@ -236,7 +236,7 @@ def _target(settings: Settings, gateway: str | None) -> GatewayTarget:
         if not value
     ]
     connect_to = gateway or f"http://127.0.0.1:{settings.gateway_port}"
-    if urlsplit(connect_to).scheme not in ("http", "https") or not urlsplit(connect_to).netloc:
+    if not _is_web_address(connect_to):
         problems.append(BadSetting("--gateway", f"{connect_to!r} is not an http(s) URL"))
     if problems:
         raise ConfigError(problems)
@@ -246,6 +246,14 @@ def _target(settings: Settings, gateway: str | None) -> GatewayTarget:
         account_sid=settings.twilio_account_sid,
         auth_token=settings.twilio_auth_token[0],
     )
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        return address.scheme in {"http", "https"} and bool(address.hostname) and address.port != 0
+    except ValueError:
+        return False  # a port beyond 65535, or half of an IPv6 address
 
 
 @contextlib.asynccontextmanager

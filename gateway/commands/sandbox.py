@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gateway.sandbox.faults import FaultRule
     from gateway.sandbox.options import Credentials
 
+HOUR_MS = 3_600_000
+YEAR_SECONDS = 31_536_000
 HELP = "a local stand-in for the Amigo conversation API, with offline speech"
 
 
@@ -89,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     from gateway.sandbox.options import Credentials, SandboxOptions
     from gateway.sandbox.server import make_app
 
+    _in_range(args)
     strict = args.strict_credentials
     credentials = read_credentials(strict) if strict else Credentials()
     faults = _faults(args.fault)
@@ -126,8 +129,9 @@ async def _serve(app: web.Application, host: str, port: int, credentials: Creden
 
     from gateway.errors import BadSetting, ConfigError
     from gateway.sandbox.credentials import export_lines
+    from gateway.sandbox.server import LONGEST_LINE
 
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=LONGEST_LINE)
     await runner.setup()
     try:
         try:
@@ -135,6 +139,8 @@ async def _serve(app: web.Application, host: str, port: int, credentials: Creden
         except OSError as exc:
             problem = f"cannot listen on {host}:{port}: {exc.strerror}"
             raise ConfigError([BadSetting("--port", problem)]) from exc
+        except UnicodeError as exc:
+            raise ConfigError([BadSetting("--host", f"{host!r} is no name of a host")]) from exc
         actual = runner.addresses[0][1]
         print("\n".join(export_lines(f"http://{host}:{actual}", credentials)), flush=True)
         stop = asyncio.Event()
@@ -143,6 +149,22 @@ async def _serve(app: web.Application, host: str, port: int, credentials: Creden
         await stop.wait()
     finally:
         await runner.cleanup()
+
+
+def _in_range(args: argparse.Namespace) -> None:
+    """Numbers that no socket, clock or loop could use are told as the wrong settings they are."""
+    from gateway.errors import BadSetting, ConfigError
+
+    problems = []
+    if not 0 <= args.port <= 65_535:
+        problems.append(BadSetting("--port", f"{args.port} is no port: 0 to 65535"))
+    if not 0 <= args.think_ms <= HOUR_MS:
+        problems.append(BadSetting("--think-ms", f"{args.think_ms} is not from 0 to {HOUR_MS}"))
+    if not 0 < args.token_seconds <= YEAR_SECONDS:  # false for what is no number, too
+        problem = f"{args.token_seconds:g} is not above 0 and up to {YEAR_SECONDS}"
+        problems.append(BadSetting("--token-seconds", problem))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _faults(texts: Sequence[str]) -> tuple[FaultRule, ...]:

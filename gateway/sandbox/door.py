@@ -184,7 +184,8 @@ def _no_such_operation(sandbox: Sandbox, entry: Entry, exc: web.HTTPException) -
     detail = exc.reason
     if entry.path.startswith("/v1/"):
         sandbox.journal.violated(entry, "31", exc.status, f"{entry.method} {entry.path}: {detail}")
-    return Refusal(exc.status, detail).response()
+    allowed = {"Allow": exc.headers["Allow"]} if "Allow" in exc.headers else {}
+    return Refusal(exc.status, detail, headers=allowed).response()
 
 
 def _log(entry: Entry) -> None:

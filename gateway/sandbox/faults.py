@@ -44,6 +44,8 @@ OPERATIONS: Final = (
     "remark-update",
     "remark-delete",
 )
+LONGEST_MS: Final = 3_600_000
+"""An hour: longer than any client waits."""
 _STREAMS: Final = ("create", "interact")
 _SYNTAX: Final = re.compile(
     r"(?P<name>[a-z0-9-]+)=(?P<rate>[0-9.]+)(:(?P<count>\d+))?(@(?P<ms>\d+))?"
@@ -146,6 +148,8 @@ def parse_fault(text: str) -> FaultRule:
     count = int(found["count"]) if found["count"] else None
     default_ms = KINDS[kind].ms if kind in KINDS else 1000
     ms = int(found["ms"]) if found["ms"] else default_ms
+    if ms > LONGEST_MS:
+        raise ValueError(f"{text!r}: nothing lasts longer than {LONGEST_MS} ms")
     return FaultRule(text.strip(), kind, operation, rate, count, ms)
 
 

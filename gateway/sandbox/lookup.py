@@ -58,9 +58,9 @@ async def finish(request: web.Request) -> web.Response:
 async def conversations(request: web.Request) -> web.Response:
     """GET …/conversation/: those the user may see, filtered, sorted, paged."""
     sandbox, query = request.app[SANDBOX], request.query
-    users = frozenset(query.getall("user_id", []))
-    services = queries.ids(query, "service_id", rule="34")
-    wanted = queries.ids(query, "id", rule="34")
+    users = queries.several(query, "user_id", sandbox.options, rule="34")
+    services = queries.ids(query, "service_id", sandbox.options, rule="34")
+    wanted = queries.ids(query, "id", sandbox.options, rule="34")
     finished = queries.flag(query, "is_finished", rule="34")
     page = queries.page(query, most=150, usual=150, fields=("created_at",), rule="34")
     who = request[IDENTITY]
@@ -89,10 +89,11 @@ async def messages(request: web.Request) -> web.Response:
     conversation_id = queries.path_id(request, "conversation_id", rule="35")
     request[ENTRY].conversation_id = conversation_id
     stamp = "timestamp" if revision == "2025-06" else "created_at"
-    wanted = queries.ids(query, "id", rule="35")
-    interactions = queries.ids(query, "interaction_id", rule="35")
+    wanted = queries.ids(query, "id", sandbox.options, rule="35")
+    interactions = queries.ids(query, "interaction_id", sandbox.options, rule="35")
     page = queries.page(query, most=500, usual=500, fields=("interaction_id", stamp), rule="35")
-    kinds = query.getall("message_type", []) if revision == "2026-04" else []
+    revised = revision == "2026-04"
+    kinds = queries.several(query, "message_type", sandbox.options, rule="35") if revised else ()
     if not set(kinds) <= set(_KINDS):
         raise invalid("query", "message_type", f"must be one of {_KINDS}", rule="35")
     who = request[IDENTITY]
@@ -118,7 +119,7 @@ async def services(request: web.Request) -> web.Response:
     """GET …/service/: what a conversation can be created in."""
     sandbox, query = request.app[SANDBOX], request.query
     request[IDENTITY].need(roles.GET_SERVICE)
-    wanted = queries.ids(query, "id", rule="services")
+    wanted = queries.ids(query, "id", sandbox.options, rule="services")
     active = queries.flag(query, "is_active", rule="services")
     page = queries.page(query, most=20, usual=10, fields=("name", "is_active"), rule="services")
     found = [

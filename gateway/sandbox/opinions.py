@@ -46,8 +46,8 @@ async def listed(request: web.Request) -> web.Response:
     kind = query.get("type")
     if kind not in _KINDS:
         raise invalid("query", "type", "must be 'conversation' or 'interaction'", rule=_RULE)
-    conversations = queries.ids(query, "conversation_id", rule=_RULE)
-    interactions = queries.ids(query, "interaction_id", rule=_RULE)
+    conversations = queries.ids(query, "conversation_id", sandbox.options, rule=_RULE)
+    interactions = queries.ids(query, "interaction_id", sandbox.options, rule=_RULE)
     sorts = (*_SORTS, _INTERACTION_SORT) if kind == "interaction" else _SORTS
     page = queries.page(query, most=50, usual=10, fields=sorts, rule=_RULE)
     needed = roles.GET_FEEDBACK if kind == "conversation" else roles.GET_INTERACTION_FEEDBACK

@@ -62,9 +62,17 @@ def flag(query: Query, name: str, *, rule: str) -> bool | None:
     return _FLAGS[value.lower()]
 
 
-def ids(query: Query, name: str, *, rule: str) -> frozenset[str]:
+def several(query: Query, name: str, options: SandboxOptions, *, rule: str) -> frozenset[str]:
+    """A repeated text; empty where it is missing. 2026-04 wants each of them once."""
+    values = query.getall(name, [])
+    if options.revision == "2026-04" and len(set(values)) < len(values):
+        raise invalid("query", name, "must not hold the same item twice", rule=rule)
+    return frozenset(values)
+
+
+def ids(query: Query, name: str, options: SandboxOptions, *, rule: str) -> frozenset[str]:
     """A repeated identifier; empty where it is missing."""
-    values = frozenset(query.getall(name, []))
+    values = several(query, name, options, rule=rule)
     if not all(is_id(value) for value in values):
         raise invalid("query", name, "must match ^[a-f0-9]{24}$", rule=rule)
     return values

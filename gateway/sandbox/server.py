@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from gateway.clock import Clock, SystemClock
 from gateway.sandbox import control, lookup, opinions, sources, tags, talk, thoughts, users
@@ -15,6 +15,7 @@ from gateway.sandbox.agent import Agent, load_script
 from gateway.sandbox.conversations import Conversations
 from gateway.sandbox.door import front_door
 from gateway.sandbox.engines import Recogniser, Voice
+from gateway.sandbox.errors import Refusal
 from gateway.sandbox.faults import Faults
 from gateway.sandbox.feedback import Feedbacks
 from gateway.sandbox.journal import Journal
@@ -27,6 +28,8 @@ from gateway.sandbox.records import Records
 from gateway.sandbox.state import SANDBOX, Sandbox
 from gateway.sandbox.tokens import Tokens
 
+LONGEST_LINE: Final = 64 * 1024
+"""Bytes of a request's first line: lists may be asked for by hundreds of ids."""
 _ORGANIZATION = "/v1/{organization}"
 _CONVERSATION = _ORGANIZATION + "/conversation/{conversation_id}"
 
@@ -84,6 +87,15 @@ async def _engine_threads(app: web.Application) -> AsyncIterator[None]:
     app[SANDBOX].records.close()
 
 
+async def _expected(request: web.Request) -> None:
+    """`Expect: 100-continue` is met; whatever else is expected is a 417, as JSON like every refusal."""
+    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+        refusal = Refusal(417, "only 100-continue can be expected").response()
+        raise web.HTTPExpectationFailed(text=refusal.text, content_type="application/json")
+    assert request.transport is not None
+    request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 def routes(revision: Revision) -> list[web.RouteDef]:
     """Paths exactly as the service spells them, trailing slashes included; any other spelling is a 404."""
     fixed = [
@@ -94,10 +106,14 @@ def routes(revision: Revision) -> list[web.RouteDef]:
         web.get("/_sandbox/source/{secret}", sources.recording),
     ]
     of_revision = _ROUTES_2026_04 if revision == "2026-04" else _ROUTES_2025_06
-    return [*_ROUTES, *of_revision, *fixed]
+    every = [*_ROUTES, *of_revision, *fixed]
+    return [
+        web.RouteDef(one.method, one.path, one.handler, {**one.kwargs, "expect_handler": _expected})
+        for one in every
+    ]
 
 
-_USER = _ORGANIZATION + "/user/{user_id}"
+_USER = _ORGANIZATION + "/user/{user_id:(?!search$)[^{}/]+}"  # `search` has a slash: 404 without
 _INTERACTION = _CONVERSATION + "/interaction/{interaction_id}"
 _ROUTES: Final = (
     web.post(_ORGANIZATION + "/user/signin_with_api_key", lookup.sign_in, name="sign_in"),

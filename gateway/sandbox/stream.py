@@ -26,7 +26,6 @@ SPARE: Final = frozenset(
         "sequence_number",
         "message_metadata",
         "transcript_alignment",
-        "conversation_completed",
     }
 )
 """Fields left out under `missing-fields`: what is left can still be followed."""

@@ -104,8 +104,9 @@ async def listed(request: web.Request) -> web.Response:
     """GET …/user/: those created here, filtered by id and e-mail, sorted, paged."""
     sandbox, query = request.app[SANDBOX], request.query
     request[IDENTITY].need(roles.GET_USER)
-    ids = frozenset(query.getall("user_id", []))
-    emails = frozenset(email.lower() for email in query.getall("email", []))
+    ids = queries.several(query, "user_id", sandbox.options, rule=_RULE)
+    addresses = queries.several(query, "email", sandbox.options, rule=_RULE)
+    emails = frozenset(email.lower() for email in addresses)
     page = queries.page(query, most=100, usual=100, fields=_SORTS, rule=_RULE, least=0)
     found = [
         person
@@ -125,7 +126,7 @@ async def search(request: web.Request) -> web.Response:
     text = query.get("query")
     if text is None:
         raise invalid("query", "query", "field required", rule=_RULE)
-    ids = frozenset(query.getall("user_id", []))
+    ids = queries.several(query, "user_id", sandbox.options, rule=_RULE)
     wanted = text.lower()
     found = [
         _user(person, sandbox)

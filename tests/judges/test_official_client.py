@@ -187,7 +187,8 @@ async def test_what_lies_behind_a_turn_can_be_asked_for():
             "agent-message",
         ]
         assert insights.current_state_name == "time"
-        assert [one.content for one in insights.working_memory] == ["day: Monday", "name: Oscar"]
+        known = [one.content for one in insights.working_memory]
+        assert known == ["day: Monday", "name: Oscar", "appointment: yes"]
         assert advice.recommended_responses == ["At ten o'clock.", "Half past nine."]
         assert pcm.tolist() == noise(400).tolist()
 

@@ -19,7 +19,7 @@ from gateway.clock import SystemClock
 from gateway.sandbox.engines import Recogniser, Voice
 from gateway.sandbox.engines.tones import TonesRecogniser, TonesVoice
 from gateway.sandbox.options import SandboxOptions
-from gateway.sandbox.server import make_app
+from gateway.sandbox.server import LONGEST_LINE, make_app
 from gateway.sandbox.wav import wav_file
 from tests.sandbox.words import through_the_phone
 
@@ -294,5 +294,7 @@ async def open_house(
         voice or TonesVoice(),
         clock,
     )
-    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+    server = TestServer(app)
+    await server.start_server(max_line_size=LONGEST_LINE)
+    async with server, aiohttp.ClientSession() as http:
         yield House(f"http://127.0.0.1:{server.port}", http, revision, tones, clock, app)

@@ -56,7 +56,12 @@ def test_a_caller_who_answers_one_thing_at_a_time_is_booked_in_eight_turns():
 def test_everything_said_at_once_is_not_asked_for_again():
     outcome = talk("Can I book an appointment for Victor on Friday at two thirty p.m.?")
 
-    assert known(outcome) == {"name": "Victor", "day": "Friday", "time": "14:30"}
+    assert known(outcome) == {
+        "name": "Victor",
+        "day": "Friday",
+        "time": "14:30",
+        "appointment": "yes",
+    }
     assert outcome.reply.text == "What number can we reach you on?"
     assert [step.next for step in outcome.transitions] == ["name", "day", "time", "phone"]
 
@@ -250,6 +255,7 @@ def test_memory_holds_what_was_found_out():
     assert [(one.content, one.context) for one in AGENT.memory(outcome.state)] == [
         ("day: Monday", "the day of the appointment"),
         ("name: Oscar", "who the appointment is for"),
+        ("appointment: yes", "the caller wants an appointment"),
     ]
 
 
@@ -326,3 +332,23 @@ def test_another_machine_asks_otherwise_and_goes_elsewhere():
 def test_nonsense_is_refused_in_a_sentence(machine):
     with pytest.raises(ValueError, match=r"\w+: "):
         overridden(AGENT, None, machine)
+
+
+@pytest.mark.parametrize(
+    ("said", "parting"),
+    [
+        (("I would like an appointment",), "All right, no appointment then. Goodbye."),
+        (
+            ("I would like an appointment", "Oscar", "on Monday"),
+            "All right, no appointment then. Goodbye.",
+        ),
+        (("I would like an appointment", "Oscar", "no"), "All right, no message then. Goodbye."),
+        ((), "All right, no message then. Goodbye."),
+    ],
+)
+def test_who_leaves_in_the_middle_is_told_what_will_not_be(said, parting):
+    state = AGENT.greet().state
+    for text in said:
+        state = AGENT.hear(state, text).state
+
+    assert AGENT.hear(state, "No, goodbye.").reply.text == parting

@@ -40,6 +40,28 @@ def test_wrong_faults_are_each_named_with_exit_status_2():
     assert "rate must be between 0 and 1" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--port", "99999"),
+        ("--port", "-1"),
+        ("--token-seconds", "0"),
+        ("--token-seconds", "-5"),
+        ("--token-seconds", "nan"),
+        ("--token-seconds", "1e300"),
+        ("--think-ms", "-1"),
+        ("--think-ms", "99999999999"),
+        ("--fault", "late-eof=1@99999999999"),
+        ("--host", "x" * 300),
+    ],
+)
+def test_a_number_nothing_can_be_done_with_is_one_line_and_exit_status_2(arguments):
+    done = _run("--engine", "tones", *arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [arguments[0]]
+
+
 def test_it_serves_on_a_free_port_and_stops_at_sigterm():
     process = subprocess.Popen(
         [*COMMAND, "--engine", "tones", "--port", "0", "--revision", "2026-04"],

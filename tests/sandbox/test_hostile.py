@@ -218,3 +218,62 @@ async def test_a_refusal_after_the_headers_is_an_event_too(monkeypatch):
         answer = await guest.create()
         assert answer.events[-1]["http_error_code"] == 403
         assert (await guest.last("create"))["status"] == 201
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_paths_are_exact_and_a_wrong_method_says_which_is_right(revision):
+    async with open_house(revision) as house:
+        guest = await house.caller("sandbox-admin")
+        for method in ("GET", "DELETE"):
+            missing = await guest.ask(method, "/v1/sandbox/user/search", params={"query": "a"})
+            assert (missing.status, missing.json) == (404, {"detail": "Not Found"})
+        wrong = await guest.ask("PUT", "/v1/sandbox/conversation/")
+
+        assert (wrong.status, wrong.json) == (405, {"detail": "Method Not Allowed"})
+        assert set(wrong.headers["Allow"].split(",")) >= {"GET", "POST"}
+
+
+@pytest.mark.parametrize(("revision", "status"), [("2025-06", 200), ("2026-04", 422)])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/user/?user_id=a&user_id=a",
+        "/user/?email=a&email=a",
+        "/user/search/?query=a&user_id=a&user_id=a",
+        f"/service/?id={SERVICE}&id={SERVICE}",
+        "/conversation/?user_id=a&user_id=a",
+        f"/conversation/?service_id={SERVICE}&service_id={SERVICE}",
+        f"/conversation/{{cid}}/messages/?id={SERVICE}&id={SERVICE}",
+        f"/conversation/{{cid}}/messages/?interaction_id={SERVICE}&interaction_id={SERVICE}",
+        "/conversation/{cid}/messages/?message_type=user-message&message_type=user-message",
+    ],
+)
+async def test_the_later_revision_wants_items_of_a_list_once(revision, status, path):
+    async with open_house(revision) as house:
+        guest = await house.caller("sandbox-admin")
+        place = "/v1/sandbox" + path.format(cid=await guest.begin())
+        assert (await guest.ask("GET", place)).status == status
+
+
+async def test_hundreds_of_ids_fit_into_a_request():
+    async with open_house("2026-04") as house:
+        guest = await house.caller()
+        conversation = await guest.begin()
+        ids = [f"{number:024x}" for number in range(499)]
+        listed = await guest.ask(
+            "GET",
+            f"/v1/sandbox/conversation/{conversation}/messages/",
+            params=[("id", one) for one in ids],
+        )
+        assert (listed.status, listed.json["messages"]) == (200, [])
+
+
+async def test_what_cannot_be_expected_is_refused_as_json():
+    async with open_house() as house:
+        guest = await house.caller()
+        place = "/v1/sandbox/conversation/"
+        refused = await guest.ask("GET", place, headers={"Expect": "200-ok"})
+        served = await guest.ask("GET", place, expect100=True)
+
+        assert (refused.status, "detail" in refused.json) == (417, True)
+        assert served.status == 200

@@ -36,7 +36,7 @@ async def test_insights_change_with_the_talk(revision):
         assert after["current_state_objective"] == "Agree on a time"
         assert [log["next_state"] for log in after["state_transition_logs"]] == ["time"]
         contents = [memory["content"] for memory in after["working_memory"]]
-        assert contents == ["name: Oscar", "day: Monday"]
+        assert contents == ["name: Oscar", "appointment: yes", "day: Monday"]
         assert ("engage_user_tool_call_logs" in after) == (revision == "2026-04")
 
 

@@ -260,6 +260,8 @@ async def test_the_rest_interface_is_played_where_the_gateway_was_told_to_look(c
         (["--barge-in"], "--barge-in"),
         (["--barge-in", "--barge-in", "--dtmf", "1"], "--barge-in"),
         (["--gateway", "ftp://x"], "--gateway"),
+        (["--gateway", "http://127.0.0.1:99999"], "--gateway"),
+        (["--gateway", "http://[::1"], "--gateway"),
         (["--say", " "], "--say"),
     ],
 )
