@@ -88,7 +88,8 @@ async def test_what_lies_behind_a_turn(revision: Name):
             pcm, _ = read_wav(await answer.read())
 
         assert (insights.state, insights.objective) == ("time", "Agree on a time")
-        assert [one.content for one in insights.memory] == ["day: Monday", "name: Oscar"]
+        known = [one.content for one in insights.memory]
+        assert known == ["day: Monday", "name: Oscar", "appointment: yes"]
         assert [step.next for step in insights.transitions] == ["name", "day", "time"]
         assert insights.transitions[0].reason == "The caller wants an appointment"
         assert advice == ("At ten o'clock.", "Half past nine.")

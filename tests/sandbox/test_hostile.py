@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import nullcontext
 
 import aiohttp
 import pytest
+from multidict import MultiDict
 
 from gateway.sandbox import talk
 from gateway.sandbox.bodies import DEEPEST, outside_json
+from gateway.sandbox.errors import Refusal
+from gateway.sandbox.options import SandboxOptions
+from gateway.sandbox.queries import LONGEST_PATTERN, action_filter
 from gateway.sandbox.roles import USER
 from gateway.sandbox.tokens import Identity
 from tests.sandbox.house import SERVICE, open_house
 
+IDENTITY = Identity("sandbox", "ada", USER)
 REVISIONS = ("2025-06", "2026-04")
 PLACES = {
     "2025-06": ("/conversation/{cid}/feedback", "/conversation/{cid}/interaction/{cid}/simulate"),
@@ -58,6 +64,29 @@ async def test_no_expression_breaks_create_or_interact(revision, pattern):
         conversation = created.conversation_id if created.status == 201 else await guest.begin()
         said = await guest.say(conversation, "hello", **query)
         assert (created.status, said.status) in {(201, 200), (422, 422)}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a*)*" * 1600, "(" * 4000 + ")" * 4000, r"\pL+" * 2000, ".*a" * 2700]
+)
+def test_the_dearest_expressions_cost_little(pattern):
+    query: MultiDict[str] = MultiDict(current_agent_action_type=pattern)
+    before = time.monotonic()
+    # Not strict: what is too large matches nothing, instead of being refused.
+    options = SandboxOptions(revision="2026-04", strict=False)
+    wanted = action_filter(query, options, IDENTITY)
+    wanted.wants("navigate-state-machine-action-state-action-selected")
+    assert wanted.pattern is None or wanted.pattern.groups == 0, "groups make RE2 dear"
+    assert time.monotonic() - before < 2
+
+
+def test_an_expression_has_a_greatest_length():
+    for longer, refused in ((0, False), (1, True)):
+        query: MultiDict[str] = MultiDict(
+            current_agent_action_type="a" * (LONGEST_PATTERN + longer)
+        )
+        with pytest.raises(Refusal) if refused else nullcontext():
+            action_filter(query, SandboxOptions(revision="2026-04"), IDENTITY)
 
 
 async def test_an_expression_takes_time_by_its_length_only():
