@@ -67,6 +67,6 @@ async def test_what_the_api_stored_follows_into_the_record(tmp_path: Path, revis
     told = [(line["kind"], line["voice"], line["text"]) for line in record["transcript"]]
     assert told[0][0] == "agent-message"
     assert ("user-message", True, "an appointment for Oscar") in told
-    assert told[-1] == ("agent-message", True, "All right, no message then. Goodbye.")
+    assert told[-1] == ("agent-message", True, "All right, no appointment then. Goodbye.")
     spoken = {turn["user_message_id"] for turn in record["turns"]} - {None}
     assert spoken <= {line["message_id"] for line in record["transcript"]}
