@@ -6,6 +6,7 @@ of ten background frames stay under and tells speech from a passing lorry or a t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 _LOWEST_FLOOR: Final = -64.0
@@ -13,7 +14,15 @@ _LOWEST_FLOOR: Final = -64.0
 _HIGHEST_START: Final = -40.0
 """dBFS; a call may begin in the middle of a word, which must not become the floor."""
 _NO_LINE: Final = -85.0
-"""dBFS; digital silence comes from gaps and silence suppression, not from the caller's room."""
+"""dBFS; digital silence is no room of anybody's: lost sound and silence suppression have it between words,"""
+_BRIEF_FRAMES: Final = 20
+"""and for so long (400 ms) it teaches nothing; what goes on longer is how this line sounds when all are quiet."""
+_SINK: Final = 0.3
+_CEILING_SINK: Final = 0.08
+"""dB per frame (15 and 4 a second) that what louder sounds have taught is forgotten then,"""
+_SILENT_FLOOR: Final = -50.0
+_SILENT_CEILING: Final = -40.0
+"""dBFS, down to these: a soft caller stands out of them, and less of a room that comes back does."""
 _FALL: Final = 0.2
 """Share of the way down that the floor takes in one frame."""
 _RISE: Final = 0.06
@@ -36,18 +45,32 @@ class Background:
         self.ceiling = _LOWEST_FLOOR
         self._known = False
         self._learned = 0
+        self._silent = 0
 
-    def hear(self, level: float) -> None:
-        """Take the level of the next frame, whoever it belongs to."""
+    def hear(self, level: float, is_tone: Callable[[], bool]) -> None:
+        """Take the level of the next frame, whoever it belongs to.
+
+        `is_tone`: whether it is a key or a call tone, which no line begins with being as loud as.
+        """
         if level <= _NO_LINE:
+            self._sink()
             return
-        if not self._known:
+        self._silent = 0
+        if not self._known and not is_tone():
             self._known = True
             self.floor = self.ceiling = min(max(level, _LOWEST_FLOOR), _HIGHEST_START)
         elif level < self.floor:
             self.floor = max(_LOWEST_FLOOR, self.floor + (level - self.floor) * _FALL)
         else:
             self.floor = min(level, self.floor + _RISE)
+
+    def _sink(self) -> None:
+        """Digital silence: nobody says anything, and no room is heard."""
+        self._silent += 1
+        if self._silent > _BRIEF_FRAMES:
+            self.floor = max(min(self.floor, _SILENT_FLOOR), self.floor - _SINK)
+            ceiling = min(self.ceiling, self.floor + _WIDEST)
+            self.ceiling = max(min(ceiling, _SILENT_CEILING), ceiling - _CEILING_SINK)
 
     def learn(self, level: float) -> None:
         """Take a frame in which neither the caller nor the agent speaks."""

@@ -122,7 +122,7 @@ class Endpointer:
             self._judge.hear(pcm)
         idle = self._stretch is None and not self._onset.frames
         self._echo.hear(self._hearing.samples, level, agent, learn=idle)
-        self._background.hear(level)
+        self._background.hear(level, self._hearing.is_tone)
         if self._stretch is not None:
             return self._follow(self._stretch, verdict, level)
         return self._wait(verdict, level)

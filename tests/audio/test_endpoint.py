@@ -200,6 +200,51 @@ def test_digital_silence_between_two_stretches_of_noise_teaches_nothing():
     assert ears.noise_floor_dbfs > -47
 
 
+def silent(ms: int) -> Pcm:
+    """Silence as carriers make it."""
+    return np.zeros(ms * 8, np.int16)
+
+
+RING = tone(440, 480, ms=2000, dbfs=-18)
+KEY = tone(770, 1336, ms=300, dbfs=-12)
+SOFT = scaled(speech("goodbye"), -34)
+
+
+@pytest.mark.parametrize("engine", ["webrtc", "hybrid"])
+@pytest.mark.parametrize(
+    "before",
+    [RING, KEY, noise(3000, -25), scaled(speech("young-man"), -10)],
+    ids=["ringing", "key", "noise", "loud"],
+)
+def test_what_was_loud_is_forgotten_in_digital_silence(before: Pcm, engine: str):
+    soft = scaled(speech("young-man"), -36)
+    lead = np.concatenate([silent(1000), before, silent(2500)])
+
+    ears = Endpointer(make_vad(engine))
+    said = listen(ears, np.concatenate([lead, soft, silent(1500)]))
+
+    decided = [
+        one.decided_at for one in said if isinstance(one, Onset) and one.at > lead.size - 800
+    ]
+    assert decided
+    assert ms(decided[0] - lead.size) < 500
+
+
+def test_a_soft_word_right_after_a_key_is_heard_on_a_silent_line():
+    said = listen(
+        endpointer(), np.concatenate([silent(1000), KEY, silent(100), SOFT, silent(1500)])
+    )
+
+    assert turns(said)
+
+
+def test_gaps_in_a_noisy_line_do_not_make_a_voice_of_its_noise():
+    room = noise(2000, -42)
+    torn = np.concatenate([room, silent(300), room, silent(380), room, silent(1000), room])
+
+    assert not listen(endpointer(), torn)
+
+
 def test_silence_suppression_does_not_break_a_turn_in_two():
     pcm = speech("weasels").copy()
     for at in range(0, pcm.size - 160, 160):
