@@ -46,6 +46,8 @@ ECHOES: Final = tuple(
     for level, clipped, delay in product(RETURNS_DB, (False, True), DELAYS_MS)
 )
 """Every way back that is tried: level, linear or overdriven, delay."""
+NO_ECHO: Final = EchoSpec(return_db=-100.0, delay_ms=40)
+"""The way back that a good line has: none."""
 _TALKED_OVER: Final = (ECHOES[0], ECHOES[4], ECHOES[8], ECHOES[11])
 """Those of the dialogues: each level, each delay, linear and overdriven."""
 LOUDER_DB, SOFTER_DB, FAINT_DB = -6.0, -14.0, -20.0
@@ -124,6 +126,12 @@ def agent_tracks(seed: int = SEED) -> Iterator[Track]:
         yield echo_only(spec, seed=seed)
     for spec, caller_db in zip(_TALKED_OVER, (LOUDER_DB, SOFTER_DB) * 2, strict=True):
         yield barge_in(spec, caller_db, seed=seed)
+
+
+def unechoed_tracks(seed: int = SEED) -> Iterator[Track]:
+    """Dialogues on lines without an echo, the caller as soft as one may be; no part of `tracks`."""
+    for part in range(3):
+        yield barge_in(NO_ECHO, SOFTER_DB, seed=seed + part, share=1.0)
 
 
 def faint_tracks(seed: int = SEED) -> Iterator[Track]:

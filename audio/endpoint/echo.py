@@ -23,6 +23,8 @@ that gave none back for four seconds of it probably has none."""
 _PROOF: Final = 0.75
 """Likeness to what we play from which a start is our echo, unless little of it is left without it."""
 _LEFT_OVER: Final = 3.0
+_HINT: Final = 0.38
+"""Likeness that is enough for one so soft that a line yet unknown would not have let it begin."""
 _LEAK_START: Final = -4.0
 _LEAK_LEAST: Final = -12.0
 _LEAK_MOST: Final = 3.0
@@ -35,6 +37,11 @@ _NO_ECHO: Final = -75.0
 """dBFS of a predicted echo that no line carries."""
 _TAIL_FRAMES: Final = 3
 """An echo rings on for this long after the predicted one."""
+_BOUND_UP: Final = 1.0
+_BOUND_DOWN: Final = 0.2
+"""dB per frame: up and down are 5 to 1, so the bound covers all but the loudest sixth, which the margin does,"""
+_LEAST_BOUND: Final = -34.0
+"""and sinks to this many dB against what we play; softer echoes do not stand out of a line."""
 _RETURN_FRAMES: Final = LONGEST_MS // FRAME_MS + _TAIL_FRAMES
 """So long after we fell silent something of us may still return."""
 
@@ -45,8 +52,9 @@ class EchoGuard:
     """Follows what we play and what of it returns.
 
     While nothing is known of the echo's path, whatever is far enough below our loudest recent frame
-    may be echo. Once the path is known, its echo is taken out of the frame, and only what the filter
-    may leave of it is held against a caller: one who speaks far more softly can then interrupt.
+    may be echo; how far, is learned from how loud the line is while we alone speak. Once the path is
+    known, its echo is taken out of the frame, and only what the filter may leave of it is held against
+    a caller: one who speaks far more softly can then interrupt.
     """
 
     def __init__(self, memory_ms: int, guard_db: float) -> None:
@@ -58,6 +66,8 @@ class EchoGuard:
         self._audible_frames = 0
         self._predicted = deque([SILENCE_DBFS] * _TAIL_FRAMES)
         self._leak = _LEAK_START
+        self._bound = self._most = -guard_db - _MARGIN
+        """dB against what we play that an echo of a yet unknown path may have, and where that begins."""
         self.level = SILENCE_DBFS
         """Of this frame without our echo, in dBFS."""
         self.guard = -inf
@@ -78,10 +88,13 @@ class EchoGuard:
         """Level of the echo against what we play; None while no echo was found."""
         return self._path.gain_db if self._path.known else None
 
-    def hear(self, line: _Floats, level: float, agent: Pcm | None, *, learn: bool) -> None:
+    def hear(
+        self, line: _Floats, level: float, agent: Pcm | None, *, room: float, learn: bool
+    ) -> None:
         """Take 160 samples of the line, their level in dBFS, and what we play meanwhile.
 
-        `learn`: the caller is not taken to be speaking, so what returns may be learned from.
+        `room`: dBFS up to which the line's own noise reaches; `learn`: the caller is not taken to be
+        speaking, so what returns may be learned from.
         """
         self.level = level
         if agent is None and not self._fresh:
@@ -104,14 +117,28 @@ class EchoGuard:
         if self._path.known:
             self._take_out(line, level, learn)
         else:
-            self.guard = self._loudest - self._guard_db
+            if learn and self._recent[0] > _INAUDIBLE:
+                self._bind(level if level > room else -inf)
+            self.guard = self._loudest + self._bound + _MARGIN
+
+    def _bind(self, level: float) -> None:
+        """No echo is louder than the line that carries it: a line that stays quiet while we speak has a soft one, or none."""
+        up = level - self._loudest > self._bound
+        bound = self._bound + (_BOUND_UP if up else -_BOUND_DOWN)
+        self._bound = min(max(bound, _LEAST_BOUND), self._most)
 
     def is_echo(self) -> bool:
         """Whether the last 200 ms, which look like a start, are what we played: asked before it is believed."""
-        if self.quiet or self._path.search() < _PROOF or not self._path.known:
+        if self.quiet:
             return False
-        left = self._path.left_over_db()
-        return left < -_LEFT_OVER
+        alike = self._path.search()
+        if self._path.known:
+            return alike >= _PROOF and self._path.left_over_db() < -_LEFT_OVER
+        if alike < _HINT or self.level > self._loudest - self._guard_db:
+            return False
+        # An echo that was not there before, such as that of a loudspeaker just switched on.
+        self._bound = self._most
+        return True
 
     def _take_out(self, line: _Floats, level: float, learn: bool) -> None:
         echo = self._path.echo()

@@ -121,11 +121,17 @@ class Endpointer:
         if self._judge is not None:
             self._judge.hear(pcm)
         idle = self._stretch is None and not self._onset.frames
-        self._echo.hear(self._hearing.samples, level, agent, learn=idle)
+        self._echo.hear(self._hearing.samples, level, agent, room=self._room, learn=idle)
         self._background.hear(level, self._hearing.is_tone)
         if self._stretch is not None:
             return self._follow(self._stretch, verdict, level)
         return self._wait(verdict, level)
+
+    @property
+    def _room(self) -> float:
+        """DBFS that a beginning must have to stand out of the line's noise."""
+        background = self._background
+        return max(background.floor + _OVER_FLOOR, background.ceiling + _OVER_CEILING)
 
     def _wait(self, verdict: Verdict, level: float) -> tuple[Signal, ...]:
         background, echo = self._background, self._echo
@@ -135,7 +141,7 @@ class Endpointer:
             self._vad.probability,
             self._hearing,
             level=echo.level,
-            gate=max(background.floor + _OVER_FLOOR, background.ceiling + _OVER_CEILING, guard),
+            gate=max(self._room, guard),
             faint=max(background.floor + _FAINT_OVER_FLOOR, guard),
         )
         if echo.quiet:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from audio import mulaw
+from audio.endpoint import Endpointer, Onset, Voiced
 from audio.endpoint.echo import EchoGuard
 from audio.mulaw import level_dbfs
 from audio.types import Pcm
-from tests.audio.sounds import frames, mixed, quiet, scaled, speech
+from audio.vad import make_vad
+from tests.audio.sounds import frames, listen, mixed, noise, quiet, scaled, speech
 
 AGENT = np.concatenate([speech("weasels"), speech("young-man"), speech("leisure")])[:80_000]
 
@@ -29,7 +31,7 @@ def guarded(line: Pcm, agent: Pcm | None, *, learn: bool = True) -> tuple[EchoGu
     passed = []
     for index, frame in enumerate(frames(line)):
         ours = None if agent is None else agent[index * 160 : index * 160 + 160]
-        guard.hear(frame.astype(np.float32), level_dbfs(frame), ours, learn=learn)
+        guard.hear(frame.astype(np.float32), level_dbfs(frame), ours, room=-50.0, learn=learn)
         passed.append(guard.level > guard.guard and level_dbfs(frame) > -55)
     return guard, passed
 
@@ -101,3 +103,43 @@ def test_a_way_back_that_changes_is_found_again() -> None:
     guard, _ = guarded(line, AGENT)
 
     assert guard.delay_ms == pytest.approx(260, abs=3)
+
+
+SOFT_DB = -14.0
+BEFORE_MS = 3600
+
+
+def active_dbfs(pcm: Pcm) -> float:
+    """Level of the louder half of a sound: what a listener calls its loudness."""
+    powers = sorted(10 ** (level_dbfs(frame) / 10) for frame in frames(pcm))
+    return float(10 * np.log10(np.mean(powers[len(powers) // 2 :])))
+
+
+@pytest.mark.parametrize("engine", ["webrtc", "hybrid"])
+@pytest.mark.parametrize("name", ["young-man", "amiable", "cold-hearted"])
+@pytest.mark.parametrize("room", [None, -50.0])
+def test_a_soft_caller_interrupts_where_there_is_no_echo(
+    name: str, room: float | None, engine: str
+) -> None:
+    agent = np.concatenate([speech("leisure"), speech("all-busy")])
+    words = speech(name)
+    caller = scaled(words, -20.0 + active_dbfs(agent) - active_dbfs(words) + SOFT_DB)
+    line = np.zeros(agent.size, np.int16) if room is None else noise(agent.size // 8, room)
+    spoken = np.concatenate([np.zeros(BEFORE_MS * 8, np.int16), caller])[: agent.size]
+    detector = Endpointer(make_vad(engine))
+
+    said = listen(detector, mixed(line[: agent.size], spoken), agent)
+
+    onsets = [one.decided_at / 8 - BEFORE_MS for one in said if isinstance(one, Onset)]
+    firm = [one.at / 8 - BEFORE_MS for one in said if isinstance(one, Voiced) and one.ms == 450]
+    assert 0 < onsets[0] < 520
+    assert firm[0] < 1300
+
+
+@pytest.mark.parametrize("delay_ms", [40, 200, 450])
+def test_an_echo_that_begins_late_is_nobody(delay_ms: int) -> None:
+    agent = np.tile(np.concatenate([speech("leisure"), speech("young-man")]), 3)
+    line = returned(agent, delay_ms, -20.0).copy()
+    line[: line.size // 2] = quiet(line.size // 8)[: line.size // 2]
+
+    assert not listen(Endpointer(make_vad("webrtc")), line, agent)
