@@ -61,6 +61,10 @@ class Ears:
         self._rest = b""
         self._patience_ms: int | None = None
         self._samples = 0
+        self._earlier = 0
+        """Samples of lines that were lost: a new detector counts from 0."""
+        self._heard_to = 0
+        """Sample at which the newest utterance ended, of all lines together."""
         self._next = 0
         self._expected_ms: int | None = None
         self._began = 0
@@ -109,6 +113,7 @@ class Ears:
         """The line was lost, perhaps in the middle of a word: what comes next is not its end."""
         self.close()
         self._detector = detector
+        self._earlier += self._samples
         self._samples = self.frames = 0
         if self._patience_ms is not None:
             detector.set_patience(self._patience_ms)
@@ -120,6 +125,12 @@ class Ears:
         if self.open is not None:
             self.open.close()
             self.open = None
+            self._heard_to = self._now_at
+
+    @property
+    def _now_at(self) -> int:
+        """Samples heard so far, of all lines together."""
+        return self._earlier + self._samples
 
     def _mind_gap(self, timestamp_ms: int, size: int, now: float) -> None:
         """A jump of the carrier's timestamp is lost audio: silence takes its place, up to a second."""
@@ -180,8 +191,12 @@ class Ears:
         self._accepted_ms = 0
         back = self._samples - onset + self._pre_roll_samples
         frames = min(len(self._pre_roll), -(-back // FRAME_SAMPLES))
-        kept = list(self._pre_roll)[len(self._pre_roll) - frames :]
-        self.open = self._new(b"".join(kept))
+        known = list(self._pre_roll)
+        first = len(known) - frames
+        # For a caller who goes on within the same turn: what lies between must not be missing.
+        between = (self._now_at - self._heard_to) // FRAME_SAMPLES - frames
+        lead = known[first - between : first] if 0 < between <= first else []
+        self.open = self._new(b"".join(known[first:]), b"".join(lead))
         self._emit(ev.SpeechStarted(self.open.id))
 
     def _finish(self, offset: Offset, now: float) -> None:
@@ -189,6 +204,7 @@ class Ears:
         if utterance is None:
             return
         utterance.close()
+        self._heard_to = self._now_at
         began, last = self._time(self._began, now), self._time(offset.speech_end, now)
         self._emit(ev.SpeechEnded(utterance.id, self._accepted_ms, began, last))
 
@@ -203,8 +219,9 @@ class Ears:
         self._began = self._samples
         self._emit(ev.UtteranceFull(full.id, self.open.id, began, now))
 
-    def _new(self, pcm: bytes) -> Utterance:
-        utterance = Utterance(self._next, pcm)
+    def _new(self, pcm: bytes, lead: bytes = b"") -> Utterance:
+        start = self._now_at * 2 - len(pcm)
+        utterance = Utterance(self._next, pcm, start=start, lead=lead)
         self.utterances[utterance.id] = utterance
         self._next += 1
         return utterance

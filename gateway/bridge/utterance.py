@@ -19,12 +19,20 @@ class Utterance:
     starts over). The ears bound its length.
     """
 
-    __slots__ = ("_changed", "closed", "id", "pcm")
+    __slots__ = ("_changed", "_lead", "_start", "closed", "id", "pcm")
 
-    def __init__(self, utterance: int, pre_roll: bytes) -> None:
+    def __init__(
+        self, utterance: int, pre_roll: bytes, *, start: int | None = None, lead: bytes = b""
+    ) -> None:
+        """`start`: where on the line `pre_roll` begins, in bytes; None where that is not known.
+
+        `lead`: the sound between the utterance before and this one, for a turn that holds both.
+        """
         self.id = utterance
         self.pcm = bytearray(pre_roll)
         self.closed = False
+        self._start = start
+        self._lead = lead
         self._changed = asyncio.Event()
 
     def append(self, pcm: bytes) -> None:
@@ -35,6 +43,19 @@ class Utterance:
     def close(self) -> None:
         self.closed = True
         self._changed.set()
+
+    def joint(self, before: Utterance) -> tuple[bytes, int]:
+        """What belongs between the one before and this, and how many bytes of this one it has already.
+
+        The pre-roll reaches back to before the other's end where the caller was soon to go on.
+        """
+        if before._start is None or self._start is None:
+            return b"", 0
+        end = before._start + len(before.pcm)
+        if end <= self._start - len(self._lead):
+            lead = self._lead if end == self._start - len(self._lead) else b""
+            return lead, 0
+        return b"", min(max(0, end - self._start), len(self.pcm))
 
     async def wait(self) -> None:
         """Wait until about one chunk was added or the utterance was closed."""
@@ -72,7 +93,10 @@ class UtteranceBody:
         while True:
             if index < len(self._utterances):
                 utterance = self._utterances[index]
-                at = 0
+                lead, at = utterance.joint(self._utterances[index - 1]) if index else (b"", 0)
+                if lead:
+                    yield header + lead
+                    header = b""
                 while True:
                     piece = bytes(utterance.pcm[at : at + CHUNK_BYTES])
                     if piece and (len(piece) == CHUNK_BYTES or utterance.closed):

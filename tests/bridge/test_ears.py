@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audio import mulaw
+from audio import mulaw, wav
 from audio.endpoint import LineReport, Offset, Onset, Signal, Voiced
 from audio.types import FRAME_SAMPLES, Pcm
 from gateway.bridge.ears import Ears
+from gateway.bridge.utterance import UtteranceBody
 from gateway.call import events as ev
 
 Script = dict[int, tuple[Signal, ...]]
@@ -152,3 +155,39 @@ def test_a_dropped_utterance_is_not_kept() -> None:
 
     assert {} == ears.utterances
     assert [ev.SpeechStarted(0)] == events
+
+
+async def uploaded(ears: Ears) -> bytes:
+    """The turn that holds every utterance."""
+    body = UtteranceBody(list(ears.utterances.values()), lambda: None)
+    body.seal()
+    pcm = b"".join([chunk async for chunk in body.chunks()])
+    return pcm.removeprefix(wav.stream_header(8000))
+
+
+@pytest.mark.parametrize("again", [101, 105, 119, 120, 121, 140, 160])
+def test_a_caller_who_goes_on_is_uploaded_without_a_gap_or_a_repeat(again: int) -> None:
+    script: Script = {
+        54: (Onset(50 * 160, 54 * 160),),
+        100: (Offset(50 * 160, 85 * 160, 100 * 160),),
+        again + 4: (Onset(again * 160, (again + 4) * 160),),
+        190: (Offset(again * 160, 175 * 160, 190 * 160),),
+    }
+
+    ears, _, _ = listen(script, frames(0, 250), pre_roll_ms=400)
+
+    assert pcm_of(30, 190) == asyncio.run(uploaded(ears))
+
+
+def test_utterances_far_apart_or_on_two_lines_are_uploaded_as_they_are() -> None:
+    script: Script = {
+        54: (Onset(50 * 160, 54 * 160),),
+        100: (Offset(50 * 160, 85 * 160, 100 * 160),),
+        404: (Onset(400 * 160, 404 * 160),),
+    }
+    ears, _, _ = listen(script, frames(0, 420), pre_roll_ms=400)
+    ears.renew(Scripted({30: (Onset(25 * 160, 30 * 160),), 60: (Offset(4000, 5000, 9600),)}))
+    for payload, _ in frames(500, 600):
+        ears.hear(payload, None, 20.0)
+
+    assert pcm_of(30, 100) + pcm_of(380, 420) + pcm_of(500, 560) == asyncio.run(uploaded(ears))
