@@ -76,6 +76,11 @@ class Endpointer:
         return self._stretch is not None
 
     @property
+    def quiet_ms(self) -> int:
+        """Length of the silence at hand in an open turn; 0 while somebody speaks, or nobody did."""
+        return 0 if self._stretch is None else self._stretch.quiet_frames * FRAME_MS
+
+    @property
     def probability(self) -> float | None:
         """The speech model's newest, where there is a model."""
         return self._vad.probability

@@ -15,7 +15,7 @@ from functools import partial
 
 from audio.types import FRAME_SAMPLES
 from gateway.bridge.books import Books
-from gateway.bridge.ears import Ears
+from gateway.bridge.ears import TICK_SECONDS, Ears
 from gateway.bridge.house import House
 from gateway.bridge.mouth import Line, Mouth
 from gateway.bridge.news import News
@@ -76,6 +76,7 @@ class Bridge:
         self._performing = self._begun = False
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
+        self._ticking: asyncio.TimerHandle | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._ended = asyncio.Event()
         self._line: Line | None = None
@@ -322,13 +323,24 @@ class Bridge:
             self.tape.caller(payload, now)
             if self.tape.due:
                 self._child(self._flush_tape(self.tape, now), "tape")
+        self._listen(partial(self.ears.hear, payload, timestamp_ms), now)
+
+    def _listen(self, ears: Callable[[float], None], now: float) -> None:
+        """Let the ears hear, or look at the clock; they are shown it again while the caller has the floor."""
         try:
-            self.ears.hear(payload, timestamp_ms, now)
+            ears(now)
         except Exception:  # noqa: BLE001 - the door of a call: deaf is no reason to be silent
             if not self._deaf:
                 self._deaf = True
                 _log.exception("call.ears-failed")
                 self._emit(ev.Broken())
+        if self._ticking is None and self.ears.open is not None:
+            self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._ticking = None
+        if self.ears.open is not None:
+            self._listen(self.ears.tick, self._clock.now())
 
     def _on_sent(self, ulaw: bytes, begins: float) -> None:
         """A message of our voice leaves for the carrier."""

@@ -23,8 +23,23 @@ MAX_GAP_MS = 1000
 """Lost audio of up to this length is made up with silence, so that pauses keep their length."""
 
 
+TICK_SECONDS = 0.1
+"""Between two looks at the clock while the caller has the floor."""
+SILENT_SECONDS = 0.6
+"""Without a frame for so long after a caller who had fallen silent: the carrier sends no silence."""
+LOST_SECONDS = 2.1
+"""The same in the middle of a word, where sound that is only late must not end the turn."""
+LATER_SECONDS = 0.2
+"""More than a line's sound was ever late is waited for before it is taken to be lost."""
+QUIET_MS = 60
+"""Silence of a caller who may have said all."""
+
+
 class Detector(Protocol):
     """What the ears need of `audio.endpoint.Endpointer`."""
+
+    @property
+    def quiet_ms(self) -> int: ...
 
     def push(self, pcm: Pcm, agent: Pcm | None = ...) -> tuple[Signal, ...]: ...
 
@@ -63,6 +78,12 @@ class Ears:
         self._samples = 0
         self._earlier = 0
         """Samples of lines that were lost: a new detector counts from 0."""
+        self._arrived = self._ticked = 0.0
+        """When sound came last, and when the clock was looked at."""
+        self._invented_ms = 0
+        """Silence put in place of sound that did not come, since it came last."""
+        self._latest = 0.0
+        """Seconds that sound of this line was late, at most, and came all the same."""
         self._heard_to = 0
         """Sample at which the newest utterance ended, of all lines together."""
         self._next = 0
@@ -81,11 +102,30 @@ class Ears:
         """Take one message's sound (any length); emits what it means."""
         if timestamp_ms is not None:
             self._mind_gap(timestamp_ms, len(ulaw), now)
+        self._arrived = self._ticked = now
+        self._invented_ms = 0
         data = self._rest + ulaw if self._rest else ulaw
         whole = len(data) - len(data) % FRAME_SAMPLES
         for at in range(0, whole, FRAME_SAMPLES):
             self._frame(data[at : at + FRAME_SAMPLES], now)
         self._rest = data[whole:]
+
+    def tick(self, now: float) -> None:
+        """Look at the clock: where no sound comes any more, an open turn hears silence and ends.
+
+        To be called every `TICK_SECONDS` while an utterance is open. A look that comes late means that
+        this process stood still, and sound may be waiting in its sockets: that time is not counted.
+        """
+        self._arrived += max(0.0, now - max(self._ticked, self._arrived) - 2 * TICK_SECONDS)
+        self._ticked = now
+        missing = now - self._arrived
+        wait = SILENT_SECONDS if self._detector.quiet_ms >= QUIET_MS else LOST_SECONDS
+        if missing < max(wait, self._latest + LATER_SECONDS):
+            return
+        silence = bytes([ULAW_SILENCE]) * FRAME_SAMPLES
+        while self.open is not None and self._invented_ms + FRAME_MS <= missing * 1000:
+            self._invented_ms += FRAME_MS
+            self._frame(silence, self._arrived + self._invented_ms / 1000)
 
     def set_patience(self, ms: int) -> None:
         """End turns after this much silence from now on."""
@@ -107,6 +147,8 @@ class Ears:
         """Another stream begins: its time has nothing to do with the last one's."""
         self._clock = SampleClock()
         self._expected_ms = None
+        self._invented_ms = 0
+        self._latest = 0.0
         self._rest = b""
 
     def renew(self, detector: Detector) -> None:
@@ -138,7 +180,12 @@ class Ears:
         self._expected_ms = timestamp_ms + duration
         if expected is None:
             return
-        missing = timestamp_ms - expected
+        missing = timestamp_ms - expected - self._invented_ms
+        if missing + self._invented_ms < 2 * FRAME_MS:
+            self._latest = max(self._latest, min(now - self._arrived, LOST_SECONDS))
+        if missing < 0 and self._invented_ms:
+            # what was taken for lost has come after all, and is counted besides
+            self._clock.skipped(max(missing, -self._invented_ms) / 1000)
         if 2 * FRAME_MS <= missing <= 60_000:
             frames = min(missing, MAX_GAP_MS) // FRAME_MS
             silence = bytes([ULAW_SILENCE]) * FRAME_SAMPLES

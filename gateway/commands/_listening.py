@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from audio.endpoint import Endpointer, LineReport, Offset, Onset, Signal
@@ -160,6 +160,10 @@ class _Watched:
     def line(self) -> LineReport:
         return self.detector.line
 
+    @property
+    def quiet_ms(self) -> int:
+        return self.detector.quiet_ms
+
     def set_patience(self, ms: int | None) -> None:
         self.detector.set_patience(ms)
 
@@ -179,6 +183,24 @@ class _Watched:
             )
             self.moments.append(moment)
         return signals
+
+
+def joined(utterances: Sequence[Heard]) -> list[Heard]:
+    """Utterances as the detector saw them: those that the cap split are one, for nobody began anew."""
+    whole: list[Heard] = []
+    for one in utterances:
+        if not whole or whole[-1].ended_by != "length":
+            whole.append(one)
+            continue
+        first = whole[-1]
+        whole[-1] = replace(
+            one,
+            start_decided_ms=first.start_decided_ms,
+            audio_start_ms=first.audio_start_ms,
+            speech_start_ms=first.speech_start_ms,
+            accepted_ms=first.accepted_ms + one.accepted_ms,
+        )
+    return whole
 
 
 def hear_together(listeners: Sequence[Listener], progress: Callable[[float], None]) -> None:

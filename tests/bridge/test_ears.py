@@ -6,16 +6,19 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audio import mulaw, wav
-from audio.endpoint import LineReport, Offset, Onset, Signal, Voiced
+from audio.endpoint import Endpointer, LineReport, Offset, Onset, Signal, Voiced
 from audio.types import FRAME_SAMPLES, Pcm
+from audio.vad import make_vad
 from gateway.bridge.ears import Ears
 from gateway.bridge.utterance import UtteranceBody
 from gateway.call import events as ev
+from tests.audio.sounds import quiet, speech
 
 Script = dict[int, tuple[Signal, ...]]
 
@@ -31,6 +34,7 @@ class Scripted:
         self.heard: list[Pcm] = []
         self.patience: int | None = None
         self.line = LineReport(-60.0, None, None)
+        self.quiet_ms = 0
 
     def set_patience(self, ms: int | None) -> None:
         self.patience = ms
@@ -191,3 +195,100 @@ def test_utterances_far_apart_or_on_two_lines_are_uploaded_as_they_are() -> None
         ears.hear(payload, None, 20.0)
 
     assert pcm_of(30, 100) + pcm_of(380, 420) + pcm_of(500, 560) == asyncio.run(uploaded(ears))
+
+
+def talked_to(engine: str = "webrtc") -> tuple[Ears, list[ev.Event]]:
+    """Ears as in a call, that have heard a second of nothing."""
+    events: list[ev.Event] = []
+    ears = Ears(Endpointer(make_vad(engine)), events.append, lambda _at: None)
+    return ears, events
+
+
+class Wire:
+    """A carrier that sends sound when it likes; the clock goes on, and is looked at, meanwhile."""
+
+    def __init__(self, ears: Ears) -> None:
+        self.ears = ears
+        self.now = 5.0
+        self.sent_ms = 0
+
+    def send(self, pcm: Pcm, *, at_once: bool = False) -> None:
+        data = mulaw.encode(pcm)
+        for at in range(0, len(data) - 159, 160):
+            if not at_once:
+                self.wait(20)
+            self.ears.hear(data[at : at + 160], self.sent_ms, self.now)
+            self.sent_ms += 20
+
+    def wait(self, ms: int, *, asleep: bool = False) -> None:
+        for _ in range(ms // 20):
+            self.now += 0.02
+            if not asleep and round(self.now * 50) % 5 == 0 and self.ears.open is not None:
+                self.ears.tick(self.now)
+
+
+def ends(events: list[ev.Event]) -> list[ev.SpeechEnded]:
+    return [event for event in events if isinstance(event, ev.SpeechEnded)]
+
+
+SPOKEN = np.concatenate([quiet(1000), speech("weasels")])
+
+
+@pytest.mark.parametrize(("trailing_ms", "within_ms"), [(0, 2300), (160, 1000), (300, 1000)])
+def test_a_turn_ends_though_the_carrier_sends_no_silence(trailing_ms: int, within_ms: int) -> None:
+    ears, events = talked_to()
+    wire = Wire(ears)
+    wire.send(SPOKEN)
+    said = wire.now
+    wire.send(quiet(trailing_ms))
+
+    while not ends(events) and wire.now < said + 5:
+        wire.wait(20)
+
+    assert wire.now - said <= within_ms / 1000
+    assert abs(ends(events)[0].last_at - said) < 0.35
+    wire.sent_ms += round((wire.now - said) * 1000) - trailing_ms
+    wire.send(quiet(400))
+    wire.send(speech("goodbye"))
+    wire.send(quiet(1000))
+    assert len(ends(events)) == 2
+
+
+@pytest.mark.parametrize("late_ms", [200, 500, 1000, 2000])
+def test_sound_that_is_late_is_heard_as_if_it_had_come_in_time(late_ms: int) -> None:
+    whole = np.concatenate([SPOKEN, quiet(1000)])
+    torn_at = SPOKEN.size - 8000
+    in_time, expected = talked_to()
+    Wire(in_time).send(whole)
+    ears, events = talked_to()
+    wire = Wire(ears)
+
+    wire.send(whole[: torn_at // 160 * 160])
+    wire.wait(late_ms)
+    wire.send(whole[torn_at // 160 * 160 :][: late_ms * 8], at_once=True)
+    wire.send(whole[torn_at // 160 * 160 :][late_ms * 8 :])
+
+    assert bytes(in_time.utterances[0].pcm) == bytes(ears.utterances[0].pcm)
+    assert [type(event) for event in expected] == [type(event) for event in events]
+
+
+def test_a_process_that_stood_still_has_not_heard_silence() -> None:
+    ears, events = talked_to()
+    wire = Wire(ears)
+    wire.send(np.concatenate([SPOKEN, quiet(200)]))
+
+    wire.wait(5000, asleep=True)
+    ears.tick(wire.now)
+
+    assert not ends(events)
+
+
+def test_a_line_that_sends_in_bursts_is_waited_for() -> None:
+    ears, events = talked_to()
+    wire = Wire(ears)
+    pause = np.concatenate([SPOKEN, quiet(450), speech("weasels"), quiet(1500)])
+    for at in range(0, pause.size, 8000):  # a second at once, every second
+        wire.wait(1000)
+        wire.send(pause[at : at + 8000], at_once=True)
+
+    assert len(ends(events)) == 1

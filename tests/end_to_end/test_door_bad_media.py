@@ -368,3 +368,17 @@ def test_whatever_comes_on_a_live_socket_the_call_goes_on(
 def _encodable(message: str | bytes) -> str | bytes:
     """Lone surrogates cannot stand in a text frame."""
     return message if isinstance(message, bytes) else message.encode("utf-8", "replace").decode()
+
+
+async def test_a_carrier_that_sends_no_silence_gets_its_answer(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house, house.on_the_line() as stream:
+        await house.listening(stream.call_sid)
+        await stream.say(WEASELS + b"".join(noise_frame(n) for n in range(8)))
+        stream.mute()
+
+        await stream.hears(seconds=3)
+
+        record = await house.record(stream.call_sid)
+        assert [turn["kind"] for turn in record["turns"]] == ["greeting", "voice"]
+        assert record["turns"][1]["timings_ms"]["endpoint_wait"] < 1000
+        await stream.stop()

@@ -68,6 +68,10 @@ class Witness:
     def line(self) -> LineReport:
         return self._detector.line
 
+    @property
+    def quiet_ms(self) -> int:
+        return self._detector.quiet_ms
+
 
 @contextmanager
 def noting() -> Iterator[list[Signal]]:

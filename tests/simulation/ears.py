@@ -34,6 +34,10 @@ class CheapDetector:
     def line(self) -> LineReport:
         return _LINE
 
+    @property
+    def quiet_ms(self) -> int:
+        return 0 if self._started is None else self._silent * FRAME_MS
+
     def set_patience(self, ms: int | None) -> None:
         chosen = self._options.end_silence_ms if ms is None else ms
         self._patience = max(1, chosen // FRAME_MS)
