@@ -176,8 +176,14 @@ def _named(plot: Path, name: str) -> Path:
 def _score(manifest: dict[str, Any], heard: dict[str, Listener]) -> Figures:
     from audio.scoring import score
 
-    tracks = {name: [asdict(one) for one in ears.utterances] for name, ears in heard.items()}
-    return score(manifest, {"tracks": tracks}).total
+    return score(manifest, {"tracks": _tracks(heard)}).total
+
+
+def _tracks(heard: dict[str, Listener]) -> dict[str, list[dict[str, Any]]]:
+    """What a scorer takes: turns as they were detected."""
+    from gateway.commands._listening import joined
+
+    return {name: [asdict(one) for one in joined(ears.utterances)] for name, ears in heard.items()}
 
 
 def _document(
@@ -193,7 +199,8 @@ def _document(
             "barge_in": settings.barge_in.model_dump(),
         },
         "lines": {name: line(listener) for name, listener in heard.items()},
-        "tracks": {
+        "tracks": _tracks(heard),
+        "utterances": {
             name: [asdict(one) for one in listener.utterances] for name, listener in heard.items()
         },
     }

@@ -147,7 +147,8 @@ def test_the_settings_file_is_obeyed(segment: Segment) -> None:
 def test_an_utterance_split_by_the_cap_goes_on_with_the_next_sample(segment: Segment) -> None:
     ulaw("a.ulaw", np.concatenate((quiet(1000), *[SENTENCE] * 4, quiet(1500))))
 
-    found = segment.tracks("a.ulaw", "--set", "turn_taking.max_utterance_ms=2000")["a"]
+    said = segment("a.ulaw", "--json", "--set", "turn_taking.max_utterance_ms=2000")
+    found = said.document["utterances"]["a"]
 
     split = [one for one in found if one["ended_by"] == "length"]
     assert split
@@ -155,6 +156,14 @@ def test_an_utterance_split_by_the_cap_goes_on_with_the_next_sample(segment: Seg
         if one["ended_by"] == "length":
             assert one["end_decided_ms"] == after["start_decided_ms"] == after["audio_start_ms"]
             assert one["end_decided_ms"] - one["audio_start_ms"] <= 2000
+
+    # a scorer is told of beginnings: what the cap split began once
+    [whole] = said.document["tracks"]["a"]
+    for field in ("start_decided_ms", "audio_start_ms", "speech_start_ms"):
+        assert whole[field] == found[0][field]
+    for field in ("end_decided_ms", "speech_end_ms", "ended_by"):
+        assert whole[field] == found[-1][field]
+    assert whole["accepted_ms"] == sum(one["accepted_ms"] for one in found)
 
 
 def test_what_is_open_at_the_end_has_no_declared_end(segment: Segment) -> None:
