@@ -323,24 +323,29 @@ class Bridge:
             self.tape.caller(payload, now)
             if self.tape.due:
                 self._child(self._flush_tape(self.tape, now), "tape")
-        self._listen(partial(self.ears.hear, payload, timestamp_ms), now)
-
-    def _listen(self, ears: Callable[[float], None], now: float) -> None:
-        """Let the ears hear, or look at the clock; they are shown it again while the caller has the floor."""
         try:
-            ears(now)
-        except Exception:  # noqa: BLE001 - the door of a call: deaf is no reason to be silent
-            if not self._deaf:
-                self._deaf = True
-                _log.exception("call.ears-failed")
-                self._emit(ev.Broken())
+            self.ears.hear(payload, timestamp_ms, now)
+        except Exception as error:  # noqa: BLE001 - the door of a call: deaf is no reason to be silent
+            self._ears_failed(error)
         if self._ticking is None and self.ears.open is not None:
             self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
+        """Show the ears the clock, for as long as the caller has the floor."""
         self._ticking = None
-        if self.ears.open is not None:
-            self._listen(self.ears.tick, self._clock.now())
+        if self.ears.open is None:
+            return
+        try:
+            self.ears.tick(self._clock.now())
+        except Exception as error:  # noqa: BLE001 - as in `hear`
+            self._ears_failed(error)
+        self._ticking = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+
+    def _ears_failed(self, error: Exception) -> None:
+        if not self._deaf:
+            self._deaf = True
+            _log.error("call.ears-failed", exc_info=error)
+            self._emit(ev.Broken())
 
     def _on_sent(self, ulaw: bytes, begins: float) -> None:
         """A message of our voice leaves for the carrier."""
