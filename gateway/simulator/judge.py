@@ -17,8 +17,8 @@ AHEAD_LIMIT_MS: Final = 5_000
 CARRIER_LIMIT_MS: Final = 600_000
 """Beyond ten minutes the carrier discards (31931)."""
 
-STOP_GRACE_MS: Final = 50
-"""Messages may cross our `stop` on the way (S6)."""
+STOP_GRACE_MS: Final = 200
+"""Messages may cross our `stop` on the way, which is a way there and back (S6)."""
 
 EMPTY_GRACE_MS: Final = 200
 """A `clear` may cross the end of the playback on the way (S18)."""

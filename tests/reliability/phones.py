@@ -49,10 +49,14 @@ class Phone:
     async def run(
         self, target: GatewayTarget, rest: RestDouble, wanted: CallPlan | None = None
     ) -> CallResult:
-        self.result = await place_call(
-            wanted or plan(), target, rest=rest, watch=self._watch, leave=self.leave
-        )
-        return self.result
+        """Call, and call again who hears busy, as people do: a busy machine's store is late now and then."""
+        while True:
+            self.result = await place_call(
+                wanted or plan(), target, rest=rest, watch=self._watch, leave=self.leave
+            )
+            if self.result.outcome != "rejected" or self.leave.is_set():
+                return self.result
+            await asyncio.sleep(0.5)
 
     @property
     def answered_after(self) -> list[float]:

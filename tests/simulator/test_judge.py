@@ -72,10 +72,10 @@ def test_nothing_may_come_before_start():
 
 def test_only_what_crossed_it_on_the_way_may_come_after_stop(court):
     court.judge.stopped(1000)
-    court.hear(SOUND, 1050)
+    court.hear(SOUND, 1200)
     assert court.broken == []
 
-    court.hear(SOUND, 1051)
+    court.hear(SOUND, 1201)
     assert court.broken == ["S6"]
 
 
