@@ -75,7 +75,7 @@ async def test_a_gateway_that_fell_silent_elsewhere_is_cared_for_once_its_heartb
         grounds.inside() as third,
     ):
         async with house.on_the_line() as stream:
-            await house.listening(stream.call_sid)
+            await there.listening(stream.call_sid)  # as the store has it, and not only its gateway
             await process.kill()
             assert (await there.record(stream.call_sid))["status"] == "listening"
             await stream.ends()
