@@ -63,13 +63,11 @@ class Ears:
         *,
         pre_roll_ms: int = 400,
         max_utterance_ms: int = 30_000,
-        on_frame: Callable[[bytes], None] | None = None,
     ) -> None:
         self._detector = detector
         self._emit = emit
         self._reference = reference
         self._clock = SampleClock()
-        self._on_frame = on_frame
         self._pre_roll: deque[bytes] = deque(maxlen=max(1, (pre_roll_ms + 2000) // FRAME_MS))
         self._pre_roll_samples = pre_roll_ms * SAMPLE_RATE // 1000
         self._max_bytes = max_utterance_ms * SAMPLE_RATE // 1000 * 2
@@ -196,8 +194,6 @@ class Ears:
     def _frame(self, ulaw: bytes, now: float) -> None:
         self.frames += 1
         self._samples += FRAME_SAMPLES
-        if self._on_frame is not None:
-            self._on_frame(ulaw)
         samples = mulaw.decode(ulaw)
         pcm = samples.tobytes()
         self._pre_roll.append(pcm)

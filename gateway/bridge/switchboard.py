@@ -80,7 +80,6 @@ class Switchboard:
         self._options = options
         self._store = store
         self._clock = clock
-        self._metrics = metrics
         self._closing = AsyncExitStack()
         self._calls = Calls(clock, metrics, self._let_go)
         self._takeovers = Takeovers(self._neighbours, self._calls)

@@ -52,7 +52,7 @@ def listen(
 ) -> tuple[Ears, list[ev.Event], Scripted]:
     events: list[ev.Event] = []
     detector = Scripted(script)
-    ears = Ears(detector, events.append, lambda _at: None, **options)  # type: ignore[arg-type]
+    ears = Ears(detector, events.append, lambda _at: None, **options)
     now = 10.0
     for payload, timestamp in messages:
         now += len(payload) / 8000
